@@ -133,11 +133,11 @@ static void text_need_not_outlive_parse(vmt_test *t) {
     vmt_json_doc_destroy(doc);
 }
 
-static vmt_status parse_nested(vmt_test *t, size_t depth, const char *open, const char *close) {
+static vmt_status parse_nested(vmt_test *t, size_t depth, const char *open, const char *inner, const char *close) {
     vmt_buf text;
     vmt_buf_init(&text, 0);
     for (size_t i = 0; i < depth; i++) vmt_buf_append_c(&text, open);
-    vmt_buf_append_c(&text, "1");
+    vmt_buf_append_c(&text, inner);
     for (size_t i = 0; i < depth; i++) vmt_buf_append_c(&text, close);
     vmt_json_doc *doc;
     vmt_err err = {0};
@@ -149,11 +149,13 @@ static vmt_status parse_nested(vmt_test *t, size_t depth, const char *open, cons
 }
 
 static void depth_is_capped(vmt_test *t) {
-    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "[", "]"), VMT_OK);
-    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX + 1, "[", "]"), VMT_E_EXHAUSTED);
-    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "{\"a\":", "}"), VMT_OK);
-    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX + 1, "{\"a\":", "}"), VMT_E_EXHAUSTED);
-    vmt_expect_eq(t, parse_nested(t, 1000000, "[", "]"), VMT_E_EXHAUSTED);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "[", "1", "]"), VMT_OK);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "[", "", "]"), VMT_OK);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "[", "[],{}", "]"), VMT_E_EXHAUSTED);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX + 1, "[", "1", "]"), VMT_E_EXHAUSTED);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "{\"a\":", "1", "}"), VMT_OK);
+    vmt_expect_eq(t, parse_nested(t, VMT_JSON_DEPTH_MAX, "{\"a\":", "{}", "}"), VMT_E_EXHAUSTED);
+    vmt_expect_eq(t, parse_nested(t, 1000000, "[", "", "]"), VMT_E_EXHAUSTED);
 }
 
 static void invalid_input(vmt_test *t) {
