@@ -1,0 +1,21 @@
+/* model/batch.h: what one step runs, as plain arrays.  Filled by the engine, read by the model; no ownership.
+ *
+ * Prefill and decode rows stand together: sequence i owns rows [cu_seqlens_q[i], cu_seqlens_q[i+1]). */
+#ifndef VMT_MODEL_BATCH_H
+#define VMT_MODEL_BATCH_H
+
+#include <stdint.h>
+
+typedef struct vmt_batch {
+    uint32_t num_tokens, num_seqs, num_logits;
+    const int32_t *token_ids;     /* [num_tokens] */
+    const int32_t *positions;     /* [num_tokens] */
+    const int32_t *slot_mapping;  /* [num_tokens] block id * block_size + offset */
+    const uint32_t *cu_seqlens_q; /* [num_seqs + 1] */
+    const uint32_t *seq_lens;     /* [num_seqs] tokens in the sequence after this step */
+    const int32_t *block_tables;  /* [num_seqs, block_table_stride]; unused entries 0 */
+    uint32_t block_table_stride;
+    const uint32_t *logit_rows;   /* [num_logits] rows whose logits are wanted, ascending */
+} vmt_batch;
+
+#endif
