@@ -1,5 +1,5 @@
-/* cli/bundle.h: everything one MODEL argument stands for, opened: weights, config, tokenizer, template, defaults, and an
- * engine over them.  `serve`, `bench throughput`, `bench latency` and `tokenize` share it. */
+/* cli/bundle.h: everything one MODEL argument stands for, opened: weights, config, tokenizer, template, defaults, and
+ * an engine over them.  `serve`, `bench throughput`, `bench latency` and `tokenize` share it. */
 #ifndef VMT_CLI_BUNDLE_H
 #define VMT_CLI_BUNDLE_H
 
@@ -11,29 +11,29 @@
 #include "text/tokenizer.h"
 
 typedef struct vmt_bundle_options {
-    vmt_str model;             /* path or name, as typed */
-    vmt_str tokenizer;         /* another path, or empty */
-    vmt_str chat_template;     /* file, or single-line text; or empty */
-    vmt_str generation_config; /* auto | vllm | folder */
-    vmt_str override_generation_config; /* JSON object or empty */
-    vmt_str download_dir;      /* cache folder instead of the user's; or empty */
-    int64_t max_model_len;     /* -1: the model's, reduced to what fits */
-    double memory_utilization; /* of available memory, 0..1 */
-    int64_t kv_cache_memory_bytes; /* > 0 overrides */
-    vmt_str kv_cache_dtype;    /* auto | float32 | float16 | bfloat16 */
+    vmt_str model;                           /* path or name, as typed */
+    vmt_str tokenizer;                       /* another path, or empty */
+    vmt_str chat_template;                   /* file, or single-line text; or empty */
+    vmt_str generation_config;               /* auto | vllm | folder */
+    vmt_str override_generation_config;      /* JSON object or empty */
+    vmt_str download_dir;                    /* cache folder instead of the user's; or empty */
+    int64_t max_model_len;                   /* -1: the model's, reduced to what fits */
+    double memory_utilization;               /* of available memory, 0..1 */
+    int64_t kv_cache_memory_bytes;           /* > 0 overrides */
+    vmt_str kv_cache_dtype;                  /* auto | float32 | float16 | bfloat16 */
     int64_t block_size, num_blocks_override; /* 0: from memory */
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
-    int64_t threads;           /* 0: one per core */
-    bool quiet;                /* no progress bars */
+    int64_t threads; /* 0: one per core */
+    bool quiet;      /* no progress bars */
 } vmt_bundle_options;
 
 extern const vmt_bundle_options vmt_bundle_defaults;
 
 typedef struct vmt_bundle {
     vmt_arena *arena;
-    char *path;                /* where the model is */
+    char *path; /* where the model is */
     vmt_weight_file *weights;
     vmt_model_config *config;
     vmt_backend *backend;
@@ -52,7 +52,7 @@ typedef struct vmt_bundle {
 
 /* Finds (fetching if need be) and opens the text half: path, config, tokenizer, template.  `tokenize` stops here. */
 vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
-/* Loads weights, sizes the KV cache from the memory budget, and logs the plan: what goes where, and what was reduced. */
+/* Loads weights, sizes the KV cache from the memory budget, and logs the plan: what goes where, what was reduced. */
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 /* An engine over a loaded bundle; on_progress as in engine.h. */
 vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,

@@ -1,8 +1,8 @@
 /* cli/flags.h: command-line flags as rows of one table per command.
  *
- * The same rows feed parsing, `--config FILE.yaml`, help in groups, the man page and shell completion.  `-` and `_` are
- * interchangeable in long names; `--flag value` or `--flag=value`; booleans are `--x` and `--no-x`; sizes take 1k = 1000
- * and 1K = 1024 (m, g, t likewise, decimals with lower case only); JSON flags also take dotted keys. */
+ * The same rows feed parsing, `--config FILE.yaml`, help in groups, the man page and shell completion.  `-` and `_`
+ * are interchangeable in long names; `--flag value` or `--flag=value`; booleans are `--x` and `--no-x`; sizes take
+ * 1k = 1000 and 1K = 1024 (m, g, t likewise, decimals with lower case only); JSON flags also take dotted keys. */
 #ifndef VMT_CLI_FLAGS_H
 #define VMT_CLI_FLAGS_H
 
@@ -29,30 +29,31 @@ typedef struct vmt_flag {
     const char *short_name; /* "q" or "tp", or NULL */
     const char *alias;      /* an older long name, or NULL */
     vmt_flag_kind kind;
-    const char *group;      /* help heading: "Server", "Model", ... */
-    const char *value;      /* placeholder in help: "N", "FILE"; NULL for booleans */
-    const char *help;       /* a phrase, no full stop */
+    const char *group;        /* help heading: "Server", "Model", ... */
+    const char *value;        /* placeholder in help: "N", "FILE"; NULL for booleans */
+    const char *help;         /* a phrase, no full stop */
     const char *default_text; /* what help shows; NULL: nothing */
-    const char *choices;    /* "fcfs|priority", or NULL */
-    const char *ignored;    /* accepted with this warning: why it has no effect here; or NULL */
-    const char *refused;    /* why it can't be had here (exit 2 when set to anything but its harmless value); or NULL */
-    const char *harmless;   /* value that `refused` and `ignored` let pass in silence, e.g. "1"; or NULL */
-    double min, max;        /* for INT, SIZE, FLOAT; equal: no range */
-    size_t offset;          /* of the field in the command's options; ignored rows have none */
+    const char *choices;      /* "fcfs|priority", or NULL */
+    const char *ignored;      /* accepted with this warning: why it has no effect here; or NULL */
+    const char
+        *refused; /* why it can't be had here (exit 2 when set to anything but its harmless value); or NULL */
+    const char *harmless; /* value that `refused` and `ignored` let pass in silence, e.g. "1"; or NULL */
+    double min, max;      /* for INT, SIZE, FLOAT; equal: no range */
+    size_t offset;        /* of the field in the command's options; ignored rows have none */
 } vmt_flag;
 
 typedef struct vmt_command {
-    const char *name;     /* "serve", "bench serve" */
-    const char *summary;  /* one line */
-    const char *usage;    /* "vmetal serve MODEL [flags]" */
+    const char *name;       /* "serve", "bench serve" */
+    const char *summary;    /* one line */
+    const char *usage;      /* "vmetal serve MODEL [flags]" */
     const char *positional; /* what the positional argument is called in messages, or NULL: none */
     const vmt_flag *flags;
     uint32_t num_flags;
     size_t positional_offset; /* vmt_flag_list field, if positional */
     uint32_t positionals_max;
-    const char *example;  /* for help; or NULL */
+    const char *example;             /* for help; or NULL */
     int (*run)(const void *options); /* exit code */
-    const void *defaults; /* an options struct with the defaults */
+    const void *defaults;            /* an options struct with the defaults */
     size_t options_bytes;
 } vmt_command;
 

@@ -20,20 +20,20 @@ typedef struct vmt_http_server vmt_http_server;
 typedef struct vmt_http_exchange vmt_http_exchange;
 
 typedef struct vmt_http_config {
-    vmt_str host;                   /* empty: 127.0.0.1; "0.0.0.0", "::", a name */
-    uint16_t port;                  /* 0: any free one, see vmt_http_server_port() */
-    vmt_str uds;                    /* a Unix socket's path instead of host and port; a stale one is replaced */
+    vmt_str host;  /* empty: 127.0.0.1; "0.0.0.0", "::", a name */
+    uint16_t port; /* 0: any free one, see vmt_http_server_port() */
+    vmt_str uds;   /* a Unix socket's path instead of host and port; a stale one is replaced */
     vmt_str ssl_cert_file, ssl_key_file; /* both or none */
-    uint32_t connections_max;       /* more are answered 503 and closed */
-    uint32_t header_bytes_max;      /* request line and headers together: 431 */
-    uint32_t header_count_max;      /* 431 */
-    uint64_t body_bytes_max;        /* 413 */
-    uint64_t bodies_bytes_max;      /* all connections' bodies together: 503 */
-    uint32_t keep_alive_timeout_s;  /* idle connection */
-    uint32_t request_timeout_s;     /* from the first byte to the whole request: 408 */
-    uint32_t write_timeout_s;       /* a peer that takes no byte for so long is gone */
-    uint32_t write_high_bytes;      /* above: stream_writable() is false */
-    uint32_t write_low_bytes;       /* falling to it: on_writable */
+    uint32_t connections_max;            /* more are answered 503 and closed */
+    uint32_t header_bytes_max;           /* request line and headers together: 431 */
+    uint32_t header_count_max;           /* 431 */
+    uint64_t body_bytes_max;             /* 413 */
+    uint64_t bodies_bytes_max;           /* all connections' bodies together: 503 */
+    uint32_t keep_alive_timeout_s;       /* idle connection */
+    uint32_t request_timeout_s;          /* from the first byte to the whole request: 408 */
+    uint32_t write_timeout_s;            /* a peer that takes no byte for so long is gone */
+    uint32_t write_high_bytes;           /* above: stream_writable() is false */
+    uint32_t write_low_bytes;            /* falling to it: on_writable */
     uint32_t drain_timeout_s;
     void (*on_request)(void *ctx, vmt_http_exchange *x);
     void *ctx;
@@ -45,7 +45,8 @@ typedef struct vmt_http_config {
 
 vmt_http_config vmt_http_config_default(void);
 /* Binds and listens; requests are served once the loop runs.  Errors name the address. */
-vmt_status vmt_http_server_create(vmt_http_server **out, vmt_loop *loop, const vmt_http_config *config, vmt_err *err);
+vmt_status vmt_http_server_create(vmt_http_server **out, vmt_loop *loop, const vmt_http_config *config,
+                                  vmt_err *err);
 void vmt_http_server_destroy(vmt_http_server *server); /* closes everything; on_gone for open exchanges */
 uint16_t vmt_http_server_port(const vmt_http_server *server);
 /* Stops accepting, closes idle connections; done(ctx) runs once when the last exchange has ended. */
@@ -54,7 +55,8 @@ uint32_t vmt_http_server_num_open(const vmt_http_server *server); /* exchanges i
 
 /* ---- the request: borrowed until the exchange ends */
 vmt_str vmt_http_method(const vmt_http_exchange *x);
-vmt_str vmt_http_path(const vmt_http_exchange *x);  /* percent-decoded, without the query; no NUL, no ".." segments */
+vmt_str
+vmt_http_path(const vmt_http_exchange *x); /* percent-decoded, without the query; no NUL, no ".." segments */
 vmt_str vmt_http_query(const vmt_http_exchange *x); /* raw, without '?' */
 vmt_str vmt_http_body(const vmt_http_exchange *x);
 /* First header of that name (any case), or an empty slice with ptr NULL. */
@@ -63,7 +65,8 @@ vmt_str vmt_http_peer(const vmt_http_exchange *x); /* "127.0.0.1:53122" or "unix
 uint64_t vmt_http_arrived_ns(const vmt_http_exchange *x);
 
 /* ---- the handler's state on the exchange */
-void vmt_http_set_user(vmt_http_exchange *x, void *user, void (*on_gone)(void *user), void (*on_writable)(void *user));
+void vmt_http_set_user(vmt_http_exchange *x, void *user, void (*on_gone)(void *user),
+                       void (*on_writable)(void *user));
 void *vmt_http_user(const vmt_http_exchange *x);
 
 /* ---- the response */
