@@ -3,22 +3,23 @@
 set -eu
 vmetal=$1 model=$2
 question=${QUESTION:-What is the capital of France, and what is it known for?}
+# Fetched here, in the foreground, so that its progress can be seen.
+"$vmetal" fetch "$model" >/dev/null
 log=$(mktemp)
-port=$("$vmetal" free-port)
-"$vmetal" serve "$model" --port "$port" --quiet >"$log" 2>&1 &
+"$vmetal" serve "$model" --port 0 --quiet 2>"$log" &
 pid=$!
 trap 'kill "$pid" 2>/dev/null || true; rm -f "$log"' EXIT INT TERM
-tries=0
-until curl -fs "http://127.0.0.1:$port/health" >/dev/null 2>&1; do
-    tries=$((tries + 1))
-    if ! kill -0 "$pid" 2>/dev/null || [ "$tries" -gt 6000 ]; then
+address=""
+while [ -z "$address" ]; do
+    if ! kill -0 "$pid" 2>/dev/null; then
         cat "$log" >&2
         exit 1
     fi
-    sleep 0.1
+    sleep 0.05
+    address=$(sed -n 's/.*event=ready address=\([^ ]*\).*/\1/p' "$log")
 done
 echo "> $question"
-"$vmetal" chat --url "http://127.0.0.1:$port/v1" --stats -q "$question"
+"$vmetal" chat --url "$address/v1" --stats -q "$question"
 kill -TERM "$pid"
 wait "$pid"
 trap 'rm -f "$log"' EXIT
