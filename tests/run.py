@@ -1,7 +1,7 @@
 """Runs every test and ends with one line: N passed, N failed, N skipped.
 
 Stages: tidy, unit tests (release), unit tests under address+undefined and thread sanitizers, cross builds (aarch64 Linux
-under qemu-user, arm64 macOS by syntax), black-box tests over HTTP with the official clients.  Stages that need PyPI count
+under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.  Stages that need PyPI count
 as skipped where it can't be reached, except under CI=true, where that fails."""
 
 import os
@@ -106,10 +106,10 @@ def main():
         simple("aarch64 under qemu-user", ["tools/check_aarch64"])
     python = python_packages()
     if python is None:
-        without_pypi("arm64 macOS syntax")
+        without_pypi("arm64 macOS objects")
         without_pypi("black-box tests")
     else:
-        simple("arm64 macOS syntax", ["tools/check_macos", str(python)])
+        simple("arm64 macOS objects", ["tools/check_macos", str(python)])
         began = stage("black-box tests")
         junit = ROOT / "build/e2e.xml"
         junit.unlink(missing_ok=True)
