@@ -18,8 +18,8 @@ void vmt_log_write(vmt_log_level level, const char *fmt, ...) VMT_PRINTF(2, 3);
 #define vmt_log_error(...) vmt_log_write(VMT_LOG_ERROR, __VA_ARGS__)
 #define vmt_log_warn(...)  vmt_log_write(VMT_LOG_WARN, __VA_ARGS__)
 #define vmt_log_info(...)  vmt_log_write(VMT_LOG_INFO, __VA_ARGS__)
-#define vmt_log_debug(...)                                                    \
-    do {                                                                      \
+#define vmt_log_debug(...)                                                        \
+    do {                                                                          \
         if (vmt_log_on(VMT_LOG_DEBUG)) vmt_log_write(VMT_LOG_DEBUG, __VA_ARGS__); \
     } while (0)
 

@@ -45,8 +45,7 @@ typedef struct vmt_err {
  * well.  An err that already holds an error keeps it: the first cause wins. */
 vmt_status vmt_fail(vmt_err *err, vmt_status code, const char *fmt, ...) VMT_PRINTF(3, 4);
 /* The same, and names the JSON field or flag. */
-vmt_status vmt_fail_param(vmt_err *err, vmt_status code, const char *param, const char *fmt, ...)
-    VMT_PRINTF(4, 5);
+vmt_status vmt_fail_param(vmt_err *err, vmt_status code, const char *param, const char *fmt, ...) VMT_PRINTF(4, 5);
 const char *vmt_status_name(vmt_status status);
 
 VMT_NORETURN void vmt_assert_failed(const char *expr, const char *file, int line);

@@ -39,7 +39,9 @@ vmt_json vmt_json_root(const vmt_json_doc *doc);
 
 vmt_json_type vmt_json_typeof(vmt_json value);
 const char *vmt_json_type_name(vmt_json_type type); /* "an object", "a string", ... for messages */
-static inline bool vmt_json_exists(vmt_json value) { return value.doc_ != NULL; }
+static inline bool vmt_json_exists(vmt_json value) {
+    return value.doc_ != NULL;
+}
 bool vmt_json_is_null(vmt_json value); /* null, not absent */
 
 /* false, with *out untouched, when the value has another type. */
