@@ -1,0 +1,108 @@
+/* sched/scheduler.h: who runs in the next step, with how many tokens, in which blocks.
+ *
+ * There is no prefill phase and no decode phase.  Each sequence has tokens known (prompt, then sampled ones) and tokens
+ * computed; a step lets the second catch up with the first, within a token budget.  Chunked prefill, prefix hits and
+ * preemption fall out of it.  Deterministic, no device, no clock of its own; engine thread only; steady decode
+ * allocates nothing.
+ *
+ *   tokens   [ cached prefix | computed | scheduled this step | still to come ]
+ *            0               num_computed_tokens ........................ num_tokens
+ */
+#ifndef VMT_SCHED_SCHEDULER_H
+#define VMT_SCHED_SCHEDULER_H
+
+#include "kv/prefix_cache.h"
+
+typedef enum vmt_sched_policy { VMT_SCHED_FCFS, VMT_SCHED_PRIORITY } vmt_sched_policy;
+
+typedef struct vmt_sched_config {
+    uint32_t num_blocks, block_size;       /* pool size, the null block included */
+    uint32_t max_num_seqs;                 /* running at once */
+    uint32_t max_num_batched_tokens;       /* per step */
+    uint32_t max_model_len;                /* longest sequence, prompt and output */
+    uint32_t long_prefill_token_threshold; /* 0: none; else most prompt tokens of one sequence per step */
+    bool enable_prefix_caching;
+    bool enable_chunked_prefill;
+    vmt_sched_policy policy;
+    vmt_hash_key hash_key;
+} vmt_sched_config;
+
+typedef enum vmt_seq_state {
+    VMT_SEQ_NEW,
+    VMT_SEQ_WAITING,
+    VMT_SEQ_RUNNING,
+    VMT_SEQ_PREEMPTED,
+    VMT_SEQ_DONE
+} vmt_seq_state;
+
+/* One sequence.  The owner embeds it, fills the first part before add(), and keeps it until finish() returned. */
+typedef struct vmt_seq {
+    /* the owner's */
+    uint64_t id;
+    int32_t *tokens;     /* [tokens_cap] prompt, then output; never moves */
+    uint32_t tokens_cap; /* at most max_model_len */
+    uint32_t num_prompt_tokens;
+    int64_t priority;       /* lower runs earlier; only under VMT_SCHED_PRIORITY */
+    uint64_t arrival;       /* order of arrival; breaks ties */
+    vmt_str cache_salt;     /* empty: none */
+    bool skip_prefix_cache; /* prompt_logprobs: must compute every position; still publishes */
+    bool is_paused;         /* not scheduled while set, keeps its blocks; the owner may flip it between steps */
+    struct vmt_seq
+        *fork_of; /* n > 1: shares the prompt's blocks of this sequence once its prefill is done; or NULL */
+    /* the scheduler's */
+    vmt_seq_state state;
+    uint32_t num_tokens;
+    uint32_t num_computed_tokens;
+    uint32_t num_cached_tokens; /* prefix hit when first scheduled */
+    uint32_t num_preemptions;
+    vmt_block_id *blocks; /* block table, grows only while running */
+    uint32_t num_blocks, blocks_cap;
+    uint32_t num_published;      /* leading blocks whose hash is known */
+    vmt_hash128 chain;           /* hash of the last published block */
+    struct vmt_seq *prev, *next; /* in waiting or running */
+} vmt_seq;
+
+typedef struct vmt_scheduled {
+    vmt_seq *seq;
+    uint32_t num_new_tokens; /* rows in this step: positions [num_computed_tokens, + num_new_tokens) */
+    bool samples;            /* the last row is the sequence's last known token: its logits are wanted */
+} vmt_scheduled;
+
+/* What one step runs: a plain value, valid until the next schedule(). */
+typedef struct vmt_step {
+    const vmt_scheduled *scheduled; /* [num_scheduled] decode rows first, then prefills */
+    uint32_t num_scheduled;
+    uint32_t num_tokens;
+    vmt_seq *const *preempted; /* [num_preempted] lost their blocks in this call */
+    uint32_t num_preempted;
+} vmt_step;
+
+typedef struct vmt_sched_stats {
+    uint32_t num_running, num_waiting, num_paused;
+    uint32_t num_blocks_used, num_blocks_total;
+    uint64_t num_preemptions, prefix_query_tokens, prefix_hit_tokens; /* since create */
+} vmt_sched_stats;
+
+typedef struct vmt_scheduler vmt_scheduler;
+
+vmt_status vmt_scheduler_create(vmt_scheduler **out, const vmt_sched_config *config, vmt_err *err);
+void vmt_scheduler_destroy(vmt_scheduler *sched); /* asserts that every sequence finished */
+
+/* Takes its block table's memory now.  VMT_E_INVALID when the sequence could never fit (longer than the context or
+ * than all blocks together); the message says both numbers. */
+vmt_status vmt_scheduler_add(vmt_scheduler *sched, vmt_seq *seq, vmt_err *err);
+/* Decides a step.  num_scheduled 0: nothing can run now. */
+vmt_step vmt_scheduler_schedule(vmt_scheduler *sched);
+/* The step ran: computed counts move, full blocks become findable. */
+void vmt_scheduler_commit(vmt_scheduler *sched, const vmt_step *step);
+/* A sampled token after commit(); seq must have been in the step with samples set. */
+void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id);
+/* Done or aborted, in any state, but not between schedule() and commit().  Blocks go back at once. */
+void vmt_scheduler_finish(vmt_scheduler *sched, vmt_seq *seq);
+
+vmt_sched_stats vmt_scheduler_stats(const vmt_scheduler *sched);
+void vmt_scheduler_forget_prefixes(vmt_scheduler *sched);
+/* Blocks conserved, lists and counts agree, no sequence twice.  O(everything). */
+void vmt_scheduler_check(const vmt_scheduler *sched);
+
+#endif
