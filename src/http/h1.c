@@ -285,7 +285,6 @@ static vmt_h1_result parse(vmt_h1_head *head) {
     parser.data = head;
     llhttp_errno_t code = llhttp_execute(&parser, head->raw.ptr, head->raw.len);
     if (head->status != 0) return VMT_H1_REFUSED;
-    if (code == HPE_INVALID_VERSION) return refuse(head, 505, "the server speaks HTTP/1.0 and HTTP/1.1");
     /* Paused by on_headers_complete, at the end of what was scanned: both agree on where the head ends. */
     bool is_whole = code == HPE_PAUSED && llhttp_get_error_pos(&parser) == head->raw.ptr + head->raw.len;
     if (!is_whole) return refuse(head, 400, "malformed request head");

@@ -59,8 +59,8 @@ uint32_t vmt_http_server_num_open(const vmt_http_server *server); /* exchanges i
 
 /* ---- the request: borrowed until the exchange ends */
 vmt_str vmt_http_method(const vmt_http_exchange *x);
-vmt_str
-vmt_http_path(const vmt_http_exchange *x); /* percent-decoded, without the query; no NUL, no ".." segments */
+/* Percent-decoded, without the query; no control characters, no ".." segments. */
+vmt_str vmt_http_path(const vmt_http_exchange *x);
 vmt_str vmt_http_query(const vmt_http_exchange *x); /* raw, without '?' */
 vmt_str vmt_http_body(const vmt_http_exchange *x);
 /* First header of that name (any case), or an empty slice with ptr NULL. */

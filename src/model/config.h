@@ -7,13 +7,13 @@
 #include "ops/rope.h"
 #include "tensor/gguf.h"
 
-#define VMT_LAYERS_MAX      1024u
-#define VMT_HIDDEN_MAX      (1u << 17)
-#define VMT_HEADS_MAX       1024u
-#define VMT_HEAD_DIM_MAX    512u
-#define VMT_CONTEXT_MAX     (1u << 27)
-#define VMT_EOS_IDS_MAX     16u
-#define VMT_ROPE_DIM_MAX    VMT_HEAD_DIM_MAX
+#define VMT_LAYERS_MAX   1024u
+#define VMT_HIDDEN_MAX   (1u << 17)
+#define VMT_HEADS_MAX    1024u
+#define VMT_HEAD_DIM_MAX 512u
+#define VMT_CONTEXT_MAX  (1u << 27)
+#define VMT_EOS_IDS_MAX  16u
+#define VMT_ROPE_DIM_MAX VMT_HEAD_DIM_MAX
 
 typedef enum vmt_rope_scaling {
     VMT_ROPE_PLAIN,
@@ -28,13 +28,13 @@ typedef enum vmt_rope_scaling {
 typedef struct vmt_model_config {
     const struct vmt_family *family; /* row of model/families.c */
     uint32_t num_layers, hidden, intermediate, num_heads, num_kv_heads, head_dim, vocab;
-    uint32_t context_max;            /* max_position_embeddings */
+    uint32_t context_max; /* max_position_embeddings */
     float norm_eps;
     vmt_activation act;
     bool tied_head;
     bool qkv_bias, o_bias, mlp_bias, qk_norm;
-    uint32_t sliding_window;         /* 0: none */
-    uint8_t layer_has_rope[VMT_LAYERS_MAX];   /* SmolLM3's layers without RoPE */
+    uint32_t sliding_window;                /* 0: none */
+    uint8_t layer_has_rope[VMT_LAYERS_MAX]; /* SmolLM3's layers without RoPE */
     uint8_t layer_is_sliding[VMT_LAYERS_MAX];
     /* rope */
     double rope_theta;
@@ -47,8 +47,8 @@ typedef struct vmt_model_config {
     float longrope_short[VMT_ROPE_DIM_MAX / 2], longrope_long[VMT_ROPE_DIM_MAX / 2];
     /* multipliers (Granite); 1 elsewhere.  attention_scale 0: 1/sqrt(head_dim) */
     float embedding_multiplier, residual_multiplier, attention_scale, logits_scaling;
-    vmt_dtype dtype;                 /* torch_dtype, or the GGUF's most common type */
-    int32_t bos_id;                  /* -1 if absent */
+    vmt_dtype dtype; /* torch_dtype, or the GGUF's most common type */
+    int32_t bos_id;  /* -1 if absent */
     int32_t eos_ids[VMT_EOS_IDS_MAX];
     uint32_t num_eos_ids;
 } vmt_model_config;

@@ -39,9 +39,9 @@ typedef struct vmt_attention_args {
     vmt_tensor q, out;             /* F32 [num_tokens, q_stride], [num_tokens, out_stride]; RoPE already applied */
     uint32_t q_stride, out_stride; /* elements */
     vmt_tensor k_cache, v_cache;
-    const uint32_t *cu_seqlens_q;  /* [num_seqs + 1] */
-    const uint32_t *seq_lens;      /* [num_seqs] counts this step's tokens */
-    const int32_t *block_tables;   /* [num_seqs, block_table_stride] */
+    const uint32_t *cu_seqlens_q; /* [num_seqs + 1] */
+    const uint32_t *seq_lens;     /* [num_seqs] counts this step's tokens */
+    const int32_t *block_tables;  /* [num_seqs, block_table_stride] */
     uint32_t num_seqs, block_table_stride;
     float scale;
     float soft_cap;          /* 0: none; else s = cap * tanh(s / cap) */

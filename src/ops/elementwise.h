@@ -9,7 +9,7 @@ typedef struct vmt_embed_args {
     const vmt_weight *weight;
     const int32_t *ids; /* [num_tokens] */
     uint32_t num_tokens;
-    vmt_tensor out;     /* F32 [num_tokens, cols] */
+    vmt_tensor out; /* F32 [num_tokens, cols] */
     float scale;
 } vmt_embed_args;
 vmt_status vmt_embed(vmt_backend *be, const vmt_embed_args *args);
