@@ -16,17 +16,7 @@
 /* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
 #define LOGIT_ROWS_MAX 512u
 
-const vmt_bundle_options vmt_bundle_defaults = {
-    .generation_config = {"auto", 4},
-    .max_model_len = -1,
-    .kv_cache_dtype = {"auto", 4},
-    .block_size = 16,
-    .max_num_seqs = 256,
-    .max_num_batched_tokens = 512,
-    .enable_prefix_caching = true,
-    .enable_chunked_prefill = true,
-    .scheduling_policy = {"fcfs", 4},
-};
+const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
 static void download_progress(void *ctx, const char *label, uint64_t done, uint64_t total) {
     vmt_progress *bar = ctx;
