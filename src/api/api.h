@@ -1,0 +1,74 @@
+/* api/api.h: the HTTP API: requests in, answers out.  One row per endpoint in api/routes.c.
+ *
+ * Loop thread, but for rendering and tokenizing, which run on a few text threads.  The path of a request:
+ *   exchange ► route ► parse (JSON to a job, in its own arena) ► text thread: template, tokenizer ► engine
+ *   engine progress ► detokenizer ► stop strings ► dialect: delta or final object ► exchange
+ * Every accepted request ends in exactly one final message. */
+#ifndef VMT_API_API_H
+#define VMT_API_API_H
+
+#include "engine/engine.h"
+#include "http/server.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+#define VMT_SERVED_NAMES_MAX 64u
+#define VMT_API_KEYS_MAX     64u
+
+/* The model's own sampling defaults (generation_config.json and --override-generation-config); fields not set there
+ * hold the API's defaults. */
+typedef struct vmt_sampling_defaults {
+    float temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+    int32_t top_k;
+    uint32_t max_new_tokens; /* 0: none */
+} vmt_sampling_defaults;
+
+typedef struct vmt_api_config { /* everything is borrowed until destroy */
+    vmt_loop *loop;
+    vmt_engine *engine; /* NULL while loading: /health says 503, generation 503 */
+    const vmt_tokenizer *tokenizer;
+    const vmt_chat_template *chat_template; /* NULL: the model has none; chat answers 400 with a hint */
+    vmt_str tokenizer_config_json;          /* for /tokenizer_info; empty if none */
+    const vmt_str *served_names;            /* [num_served_names], the first is reported */
+    uint32_t num_served_names;
+    vmt_str model_root;      /* model path, for /v1/models */
+    const vmt_str *api_keys; /* [num_api_keys]; none: no auth */
+    uint32_t num_api_keys;
+    vmt_str root_path;                                /* --root-path */
+    vmt_str default_chat_template_kwargs;             /* JSON object or empty */
+    vmt_str response_role;                            /* "assistant" */
+    vmt_str cors_origins, cors_methods, cors_headers; /* JSON lists */
+    bool cors_credentials;
+    vmt_sampling_defaults defaults;
+    int32_t max_logprobs;      /* 20; -1: the vocabulary */
+    uint64_t default_seed;     /* --seed; sampling without a request seed draws from it */
+    uint32_t stream_interval;  /* tokens per chunk, 1 */
+    uint32_t num_text_threads; /* 2 */
+    uint32_t requests_max;     /* in progress; more get 503 with Retry-After */
+    uint32_t ping_interval_ms; /* SSE comment while nothing was sent for so long; 0: never */
+    bool trust_request_chat_template, enable_prompt_tokens_details, force_include_usage, tokenizer_info_endpoint,
+        server_load_tracking, request_id_headers, return_tokens_as_token_ids, log_requests, dev_mode;
+    int content_format; /* 0 auto, 1 string, 2 openai parts */
+    /* Strings for vllm:cache_config_info. */
+    uint32_t block_size, num_blocks;
+    const char *kv_dtype_name;
+    bool enable_prefix_caching;
+} vmt_api_config;
+
+typedef struct vmt_api vmt_api;
+
+vmt_status vmt_api_create(vmt_api **out, const vmt_api_config *config, vmt_err *err);
+/* After the HTTP server is gone and the engine was stopped. */
+void vmt_api_destroy(vmt_api *api);
+/* The server's on_request, on_done and error_body hooks. */
+void vmt_api_on_request(void *api, vmt_http_exchange *x);
+void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t duration_ns, uint64_t bytes_out);
+void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
+/* The engine's on_progress hook: any thread. */
+void vmt_api_on_progress(void *api);
+/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given. */
+void vmt_api_ready(vmt_api *api, const vmt_api_config *config);
+/* Ends every request in progress with an abort (shutdown without grace). */
+void vmt_api_abort_all(vmt_api *api);
+
+#endif
