@@ -1,5 +1,5 @@
 /* ops/matmul_test.c: every dtype on every instruction set present against the reference, and bit for bit among
- * themselves: over instruction sets, numbers of rows and workers.  Shapes: ragged panels, one row, more rows than a tile. */
+ * themselves: over instruction sets, numbers of rows and workers.  Shapes: ragged panels, one row, more than a tile. */
 #include "ops/matmul.h"
 
 #include <math.h>
