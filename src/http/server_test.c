@@ -114,7 +114,7 @@ static void bad_framing_is_refused_once(vmt_test *t) {
     for (size_t i = 0; i < VMT_COUNT(cases); i++) {
         vmt_str request = vmt_arena_printf(t->arena, "%sGET /behind HTTP/1.1\r\n" H "\r\n", cases[i].text);
         vmt_str response = client_talk(t, test_server_port(s), request);
-        bool is_right = client_status(response) == cases[i].status && client_count(response, "HTTP/1.1 ") == 1 &&
+        bool is_right = client_status(response) == cases[i].status && client_count(response, "date: ") == 1 &&
                         client_count(response, "connection: close\r\n") == 1 &&
                         client_count(response, "application/json") == 1 && client_count(response, "\"code\"") == 1;
         if (!is_right) vmt_test_fail(t, __FILE__, __LINE__, "%s\n gave %s", cases[i].text, response.ptr);
