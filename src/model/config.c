@@ -101,7 +101,7 @@ static vmt_status read_shape(vmt_model_config *c, const struct source *s) {
     VMT_TRY(need_u32(s, "hidden_size", 1, VMT_HIDDEN_MAX, &c->hidden));
     VMT_TRY(need_u32(s, "intermediate_size", 1, VMT_INTERMEDIATE_MAX, &c->intermediate));
     VMT_TRY(need_u32(s, "num_attention_heads", 1, VMT_HEADS_MAX, &c->num_heads));
-    VMT_TRY(need_u32(s, "vocab_size", 1, VMT_VOCAB_MAX, &c->vocab));
+    VMT_TRY(need_u32(s, "vocab_size", 1, VMT_MODEL_VOCAB_MAX, &c->vocab));
     c->num_kv_heads = c->num_heads;
     VMT_TRY(get_u32(s, "num_key_value_heads", 1, c->num_heads, &c->num_kv_heads));
     c->head_dim = c->hidden / c->num_heads;

@@ -97,9 +97,9 @@ static vmt_status read_vocab(vmt_model_config *c, const struct source *s) {
     if (!find_tensor(s->gguf, "token_embd.weight", &embed) || embed.ndim != 2) {
         return vmt_fail(s->err, VMT_E_INVALID, "GGUF: there is no matrix token_embd.weight");
     }
-    if (embed.shape[0] > VMT_VOCAB_MAX) {
+    if (embed.shape[0] > VMT_MODEL_VOCAB_MAX) {
         return vmt_fail(s->err, VMT_E_INVALID, "GGUF: token_embd.weight has %llu rows, the limit is %u",
-                        (unsigned long long)embed.shape[0], VMT_VOCAB_MAX);
+                        (unsigned long long)embed.shape[0], VMT_MODEL_VOCAB_MAX);
     }
     c->vocab = (uint32_t)embed.shape[0];
     return VMT_OK;
