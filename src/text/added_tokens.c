@@ -14,7 +14,8 @@ vmt_status vmt_added_set_init(vmt_added_set *set, size_t num_bytes, vmt_err *err
     set->nodes_cap = (uint32_t)num_bytes + 1;
     set->edges = calloc(num_edges, sizeof *set->edges);
     set->token_of = malloc(set->nodes_cap * sizeof *set->token_of);
-    if (!set->edges || !set->token_of) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for added tokens");
+    if (!set->edges || !set->token_of)
+        return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for added tokens");
     set->token_of[0] = -1;
     set->num_nodes = 1;
     set->mix = (uint32_t)vmt_hash_key_random().k0 | 1;

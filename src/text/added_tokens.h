@@ -11,7 +11,7 @@
 typedef struct vmt_added_token {
     int32_t id;
     bool special;
-    bool single_word; /* only where no word character touches it */
+    bool single_word;    /* only where no word character touches it */
     bool lstrip, rstrip; /* takes the white space before or after it along */
 } vmt_added_token;
 
@@ -28,8 +28,8 @@ typedef struct vmt_added_set {
     int32_t *token_of; /* [num_nodes] index into tokens, or -1 */
     uint32_t num_nodes, nodes_cap;
     uint32_t mix;
-    bool first[256];    /* bytes a token begins with */
-    int only_first;     /* that byte if there is just one, else -1 */
+    bool first[256]; /* bytes a token begins with */
+    int only_first;  /* that byte if there is just one, else -1 */
 } vmt_added_set;
 
 /* Room for tokens of so many bytes in all. */

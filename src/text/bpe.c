@@ -70,7 +70,8 @@ static void find_first_symbols(vmt_bpe *bpe) {
 
 vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num_rules, vmt_err *err) {
     if (num_rules > VMT_MERGES_MAX) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: %u merges, the limit is %u", num_rules, VMT_MERGES_MAX);
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: %u merges, the limit is %u", num_rules,
+                        VMT_MERGES_MAX);
     }
     uint32_t num_slots = 64, bits = 6;
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
@@ -236,7 +237,8 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
 }
 
 /* Leaves the word's ids in s->ids. */
-static vmt_status merge_word(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len, size_t *num_ids) {
+static vmt_status merge_word(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len,
+                             size_t *num_ids) {
     VMT_TRY(vmt_scratch_reserve_merge(s, len));
     size_t n = split_characters(bpe, s, word, len);
     *num_ids = n <= 1 ? n : n <= SHORT_MAX ? merge_short(bpe, s, n) : merge_long(bpe, s, n);
@@ -298,8 +300,9 @@ static inline vmt_cache_entry *entry_of(const vmt_bpe *bpe, const vmt_scratch *s
     return &s->cache[(h ^ h >> 32) & (VMT_CACHE_ENTRIES - 1)];
 }
 
-static __attribute__((noinline)) vmt_status fill_entry(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len,
-                                          const struct word_key *key, vmt_cache_entry *entry) {
+static __attribute__((noinline)) vmt_status fill_entry(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                       size_t len, const struct word_key *key,
+                                                       vmt_cache_entry *entry) {
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
     if (num_ids <= VMT_CACHE_TOKENS_MAX) {
@@ -337,7 +340,8 @@ static vmt_status encode_piece(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     return emit_all(s, s->ids, num_ids);
 }
 
-static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
+static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                        size_t len) {
     if (bpe->ignore_merges) {
         int32_t id = vmt_vocab_find_key(bpe->vocab, word, len);
         if (id >= 0) return vmt_scratch_emit(s, id);

@@ -20,15 +20,15 @@ typedef struct vmt_bpe {
     const vmt_vocab *vocab;
     vmt_merge_slot *slots;
     uint32_t mask, shift, num_merges;
-    uint64_t mix; /* odd, random */
+    uint64_t mix;       /* odd, random */
     bool byte_level;    /* symbols start as bytes, else as characters */
     bool ignore_merges; /* a word of the vocabulary is its own token, whatever the merges say */
     bool byte_fallback;
     bool fuse_unk;
-    bool can_cut; /* every character has a symbol of its own: words may be cut where no merge joins */
-    int32_t unk_id;          /* -1: unknown characters vanish */
-    int32_t byte_ids[256];   /* byte-level: of each byte; byte fallback: <0x00> to <0xFF>; -1 if missing */
-    int32_t ascii_ids[128];  /* character-level: the tokens of one ASCII character, or -1 */
+    bool can_cut;           /* every character has a symbol of its own: words may be cut where no merge joins */
+    int32_t unk_id;         /* -1: unknown characters vanish */
+    int32_t byte_ids[256];  /* byte-level: of each byte; byte fallback: <0x00> to <0xFF>; -1 if missing */
+    int32_t ascii_ids[128]; /* character-level: the tokens of one ASCII character, or -1 */
     /* joins[a][b], a bit: some merge makes a token in which a character that ends in byte a is followed by one that
      * begins with byte b.  Without it a word can be cut between them: no merge ever looks across. */
     uint8_t joins[256][32];

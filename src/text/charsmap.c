@@ -43,7 +43,8 @@ vmt_status vmt_charsmap_create(vmt_charsmap **out, vmt_str base64, vmt_err *err)
     bool ok = decode_base64(base64, &map->bytes) && map->bytes.len >= 4;
     if (ok) {
         memcpy(&trie_bytes, map->bytes.ptr, 4);
-        ok = trie_bytes >= 4 && trie_bytes % 4 == 0 && trie_bytes / 4 <= UNITS_MAX && trie_bytes <= map->bytes.len - 4;
+        ok = trie_bytes >= 4 && trie_bytes % 4 == 0 && trie_bytes / 4 <= UNITS_MAX &&
+             trie_bytes <= map->bytes.len - 4;
     }
     if (!ok) {
         vmt_charsmap_destroy(map);

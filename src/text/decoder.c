@@ -14,10 +14,11 @@ static vmt_status add_step(vmt_decoder *d, vmt_decode_kind kind, vmt_decode_step
 }
 
 static vmt_status add_replace(vmt_decoder *d, vmt_str what, vmt_str with, bool is_regex, vmt_err *err) {
-    vmt_decode_step *step;
+    vmt_decode_step *step = NULL;
     VMT_TRY(add_step(d, VMT_DECODE_REPLACE, &step, err));
     vmt_buf_append(&step->text, with);
-    return is_regex ? vmt_regex_compile(&step->regex, what, err) : vmt_regex_compile_literal(&step->regex, what, err);
+    return is_regex ? vmt_regex_compile(&step->regex, what, err)
+                    : vmt_regex_compile_literal(&step->regex, what, err);
 }
 
 static vmt_status read_replace(vmt_decoder *d, vmt_json json, vmt_err *err) {
@@ -51,7 +52,7 @@ static vmt_status read_strip(vmt_decoder *d, vmt_json json, bool is_fused, vmt_e
         d->strip_first_space = start == 1;
         return VMT_OK;
     }
-    vmt_decode_step *step;
+    vmt_decode_step *step = NULL;
     VMT_TRY(add_step(d, VMT_DECODE_STRIP, &step, err));
     vmt_buf_append(&step->text, content);
     step->start = (uint32_t)start;
@@ -69,7 +70,7 @@ static vmt_status read_metaspace(vmt_decoder *d, vmt_json json, vmt_err *err) {
         return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: a Metaspace decoder after others is not supported");
     }
     d->first_loses_marker = add_prefix && !vmt_str_eq_c(scheme, "never");
-    vmt_decode_step *step;
+    vmt_decode_step *step = NULL;
     VMT_TRY(add_step(d, VMT_DECODE_METASPACE, &step, err));
     vmt_buf_append_byte(&step->text, ' ');
     return vmt_regex_compile_literal(&step->regex, marker, err);
@@ -96,10 +97,10 @@ static vmt_status add_from_json(vmt_decoder *d, vmt_json json, uint32_t nesting,
         *is_fused = true;
         return VMT_OK;
     }
-    vmt_decode_step *step;
+    vmt_decode_step *step = NULL;
     if (*is_fused) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: decoder '%.*s' after Fuse or ByteLevel is not supported",
-                        VMT_STR_ARG(type));
+        return vmt_fail(err, VMT_E_UNSUPPORTED,
+                        "tokenizer: decoder '%.*s' after Fuse or ByteLevel is not supported", VMT_STR_ARG(type));
     }
     if (vmt_str_eq_c(type, "Replace")) return read_replace(d, json, err);
     if (vmt_str_eq_c(type, "ByteFallback")) return add_step(d, VMT_DECODE_BYTE_FALLBACK, &step, err);
@@ -129,7 +130,7 @@ void vmt_decoder_set_byte_level(vmt_decoder *d) {
 
 vmt_status vmt_decoder_set_sentencepiece(vmt_decoder *d, bool strip_first_space, vmt_err *err) {
     memset(d, 0, sizeof *d);
-    vmt_decode_step *step;
+    vmt_decode_step *step = NULL;
     VMT_TRY(add_replace(d, VMT_STR(LOWER_BLOCK), VMT_STR(" "), false, err));
     d->strip_first_space = strip_first_space;
     return add_step(d, VMT_DECODE_BYTE_FALLBACK, &step, err);

@@ -12,7 +12,8 @@ void vmt_detokenizer_init_mid_text(vmt_detokenizer *d, const vmt_tokenizer *tok,
 
 static void emit(vmt_detokenizer *d, vmt_str text, vmt_buf *out) {
     if (text.len == 0) return;
-    if (d->at_start && d->tok->decoder.strip_first_space && text.ptr[0] == ' ') text = vmt_str_slice(text, 1, text.len);
+    if (d->at_start && d->tok->decoder.strip_first_space && text.ptr[0] == ' ')
+        text = vmt_str_slice(text, 1, text.len);
     d->at_start = false;
     vmt_buf_append(out, text);
 }

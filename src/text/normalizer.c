@@ -9,13 +9,13 @@
 /* Characters that the normalizer of the tokenizers library is too old to know, while utf8proc has rules for them:
  * they pass unchanged. */
 static const uint32_t young[][2] = {
-    {0x898, 0x898}, {0x89C, 0x89F}, {0x8CA, 0x8CE}, {0x9FE, 0x9FE}, {0x1AC1, 0x1AC2}, {0x1AC5, 0x1AC9}, 
-    {0x1ACB, 0x1ACE}, {0x1DF6, 0x1DF8}, {0x32FF, 0x32FF}, {0xA7F2, 0xA7F4}, {0xAB69, 0xAB69}, {0x10781, 
-    0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10F48, 
-    0x10F4A}, {0x10F4C, 0x10F4C}, {0x10F82, 0x10F82}, {0x10F84, 0x10F84}, {0x1145E, 0x1145E}, {0x11930, 
-    0x11930}, {0x11935, 0x11935}, {0x11938, 0x11938}, {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F}, {0x1E130, 
-    0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4ED}, {0x1E4EF, 0x1E4EF}, {0x1F16C, 
-    0x1F16C}, {0x1FBF0, 0x1FBF9},
+    {0x898, 0x898},     {0x89C, 0x89F},     {0x8CA, 0x8CE},     {0x9FE, 0x9FE},     {0x1AC1, 0x1AC2},
+    {0x1AC5, 0x1AC9},   {0x1ACB, 0x1ACE},   {0x1DF6, 0x1DF8},   {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},
+    {0xAB69, 0xAB69},   {0x10781, 0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}, {0x10D24, 0x10D27},
+    {0x10EAB, 0x10EAC}, {0x10F48, 0x10F4A}, {0x10F4C, 0x10F4C}, {0x10F82, 0x10F82}, {0x10F84, 0x10F84},
+    {0x1145E, 0x1145E}, {0x11930, 0x11930}, {0x11935, 0x11935}, {0x11938, 0x11938}, {0x1E030, 0x1E06D},
+    {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4ED},
+    {0x1E4EF, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9},
 };
 
 static bool is_young(uint32_t c) {
@@ -138,10 +138,11 @@ static bool is_chinese(uint32_t c) {
 }
 
 static void nmt(uint32_t c, vmt_buf *out) {
-    bool dropped = (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F ||
-                   c == 0x9F;
-    bool spaced = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
-                  c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+    bool dropped =
+        (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+    bool spaced = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 ||
+                  (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF ||
+                  c == 0xFFFD;
     if (!dropped) append_code_point(out, spaced ? ' ' : c);
 }
 
@@ -172,7 +173,8 @@ static void each_character(const vmt_norm_step *step, vmt_str text, vmt_buf *out
         case VMT_NORM_CLEAN:
             if (c == '\t' || c == '\n' || c == '\r') {
                 vmt_buf_append_byte(out, ' ');
-            } else if (c != 0 && c != VMT_REPLACEMENT_CHAR && (!(gc & VMT_GC_MASK_C) || gc == VMT_GC_BIT(VMT_GC_CN))) {
+            } else if (c != 0 && c != VMT_REPLACEMENT_CHAR &&
+                       (!(gc & VMT_GC_MASK_C) || gc == VMT_GC_BIT(VMT_GC_CN))) {
                 append_code_point(out, vmt_unicode_is_space(c) ? ' ' : c);
             }
             break;
@@ -243,7 +245,8 @@ vmt_status vmt_normalize(const vmt_normalizer *norm, vmt_scratch *s, vmt_str tex
 
 static vmt_status add_step(vmt_normalizer *norm, vmt_norm_kind kind, vmt_norm_step **out, vmt_err *err) {
     if (norm->num_steps == VMT_TEXT_STAGES_MAX) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: more than %u normalizers in a row", VMT_TEXT_STAGES_MAX);
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: more than %u normalizers in a row",
+                        VMT_TEXT_STAGES_MAX);
     }
     *out = &norm->steps[norm->num_steps++];
     memset(*out, 0, sizeof **out);
@@ -252,7 +255,7 @@ static vmt_status add_step(vmt_normalizer *norm, vmt_norm_kind kind, vmt_norm_st
 }
 
 vmt_status vmt_normalizer_add_replace(vmt_normalizer *norm, vmt_str what, vmt_str with, vmt_err *err) {
-    vmt_norm_step *step;
+    vmt_norm_step *step = NULL;
     VMT_TRY(add_step(norm, VMT_NORM_REPLACE, &step, err));
     vmt_buf_append(&step->text, with);
     vmt_buf_append(&step->literal, what);
@@ -260,7 +263,7 @@ vmt_status vmt_normalizer_add_replace(vmt_normalizer *norm, vmt_str what, vmt_st
 }
 
 vmt_status vmt_normalizer_add_prepend(vmt_normalizer *norm, vmt_str what, vmt_err *err) {
-    vmt_norm_step *step;
+    vmt_norm_step *step = NULL;
     VMT_TRY(add_step(norm, VMT_NORM_PREPEND, &step, err));
     vmt_buf_append(&step->text, what);
     return step->text.failed ? vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory") : VMT_OK;

@@ -5,7 +5,8 @@
 
 static vmt_status add_plain(vmt_normalizer *norm, vmt_norm_kind kind, vmt_norm_step **out, vmt_err *err) {
     if (norm->num_steps == VMT_TEXT_STAGES_MAX) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: more than %u normalizers in a row", VMT_TEXT_STAGES_MAX);
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: more than %u normalizers in a row",
+                        VMT_TEXT_STAGES_MAX);
     }
     *out = &norm->steps[norm->num_steps++];
     memset(*out, 0, sizeof **out);
@@ -25,7 +26,7 @@ static vmt_status add_replace(vmt_normalizer *norm, vmt_json json, vmt_err *err)
     if (!vmt_json_get_str(VMT_JSON_AT(pattern, "Regex"), &what)) {
         return vmt_fail(err, VMT_E_INVALID, "tokenizer: a Replace normalizer has no pattern");
     }
-    vmt_norm_step *step;
+    vmt_norm_step *step = NULL;
     VMT_TRY(add_plain(norm, VMT_NORM_REPLACE, &step, err));
     vmt_buf_append(&step->text, with);
     return vmt_regex_compile(&step->regex, what, err);
@@ -38,7 +39,7 @@ static vmt_status add_bert(vmt_normalizer *norm, vmt_json json, vmt_err *err) {
     vmt_json_get_bool(VMT_JSON_AT(json, "lowercase"), &lower);
     bool accents = lower;
     vmt_json_get_bool(VMT_JSON_AT(json, "strip_accents"), &accents);
-    vmt_norm_step *step;
+    vmt_norm_step *step = NULL;
     if (clean) VMT_TRY(add_plain(norm, VMT_NORM_CLEAN, &step, err));
     if (chinese) VMT_TRY(add_plain(norm, VMT_NORM_CHINESE, &step, err));
     if (accents) {
@@ -65,7 +66,7 @@ static vmt_status add_from_json(vmt_normalizer *norm, vmt_json json, uint32_t ne
     if (!vmt_json_get_str(VMT_JSON_AT(json, "type"), &type)) {
         return vmt_fail(err, VMT_E_INVALID, "tokenizer: a normalizer has no type");
     }
-    vmt_norm_step *step;
+    vmt_norm_step *step = NULL;
     for (size_t i = 0; i < VMT_COUNT(plain); i++) {
         if (vmt_str_eq_c(type, plain[i].name)) return add_plain(norm, plain[i].kind, &step, err);
     }

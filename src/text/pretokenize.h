@@ -10,11 +10,11 @@
 #include "text/scan.h"
 
 typedef enum vmt_split_behavior { /* what becomes of a match: as tokenizers' SplitDelimiterBehavior */
-    VMT_SPLIT_ISOLATED,
-    VMT_SPLIT_REMOVED,
-    VMT_SPLIT_MERGED_WITH_PREVIOUS,
-    VMT_SPLIT_MERGED_WITH_NEXT,
-    VMT_SPLIT_CONTIGUOUS,
+                                  VMT_SPLIT_ISOLATED,
+                                  VMT_SPLIT_REMOVED,
+                                  VMT_SPLIT_MERGED_WITH_PREVIOUS,
+                                  VMT_SPLIT_MERGED_WITH_NEXT,
+                                  VMT_SPLIT_CONTIGUOUS,
 } vmt_split_behavior;
 
 typedef enum vmt_stage_kind {
@@ -33,10 +33,10 @@ typedef struct vmt_stage {
     vmt_scan scan;
     vmt_regex *regex; /* owned */
     bool (*in_class)(uint32_t code_point);
-    uint8_t prepend; /* metaspace: 0 never, 1 first, 2 always */
-    bool split;      /* metaspace */
+    uint8_t prepend;  /* metaspace: 0 never, 1 first, 2 always */
+    bool split;       /* metaspace */
     bool only_spaces; /* regex: cuts at single spaces, so does nothing to a text without them */
-    char marker[4];  /* metaspace: what spaces become */
+    char marker[4];   /* metaspace: what spaces become */
     uint8_t marker_len;
 } vmt_stage;
 
@@ -50,8 +50,8 @@ typedef struct vmt_pretokenizer {
 /* json absent or null: no cutting.  What is not supported is refused by name. */
 vmt_status vmt_pretokenizer_from_json(vmt_pretokenizer *pre, vmt_json json, vmt_err *err);
 /* Byte-level, each pattern isolated, one after the other. */
-vmt_status vmt_pretokenizer_from_patterns(vmt_pretokenizer *pre, const char *const *patterns, uint32_t num_patterns,
-                                          vmt_err *err);
+vmt_status vmt_pretokenizer_from_patterns(vmt_pretokenizer *pre, const char *const *patterns,
+                                          uint32_t num_patterns, vmt_err *err);
 void vmt_pretokenizer_reset(vmt_pretokenizer *pre);
 
 /* Where the words go. */

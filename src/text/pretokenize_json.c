@@ -35,7 +35,7 @@ static vmt_status add_pattern(vmt_pretokenizer *pre, vmt_str pattern, vmt_stage 
 
 static vmt_status add_class(vmt_pretokenizer *pre, bool (*in_class)(uint32_t), vmt_split_behavior behavior,
                             vmt_err *err) {
-    vmt_stage *stage;
+    vmt_stage *stage = NULL;
     VMT_TRY(add_stage(pre, &stage, err));
     stage->kind = VMT_STAGE_CLASS;
     stage->in_class = in_class;
@@ -44,7 +44,8 @@ static vmt_status add_class(vmt_pretokenizer *pre, bool (*in_class)(uint32_t), v
 }
 
 static vmt_status read_behavior(vmt_json json, vmt_split_behavior *out, vmt_err *err) {
-    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
+                                        "Contiguous"};
     vmt_str name;
     if (!vmt_json_get_str(json, &name)) return vmt_fail(err, VMT_E_INVALID, "tokenizer: a behavior is no string");
     for (size_t i = 0; i < VMT_COUNT(names); i++) {
@@ -56,7 +57,7 @@ static vmt_status read_behavior(vmt_json json, vmt_split_behavior *out, vmt_err 
 static vmt_status add_split(vmt_pretokenizer *pre, vmt_json json, vmt_err *err) {
     vmt_json pattern = VMT_JSON_AT(json, "pattern");
     vmt_str text;
-    vmt_stage *stage;
+    vmt_stage *stage = NULL;
     if (vmt_json_get_str(VMT_JSON_AT(pattern, "Regex"), &text)) {
         VMT_TRY(add_pattern(pre, text, &stage, err));
     } else if (vmt_json_get_str(VMT_JSON_AT(pattern, "String"), &text)) {
@@ -72,7 +73,7 @@ static vmt_status add_split(vmt_pretokenizer *pre, vmt_json json, vmt_err *err) 
 }
 
 static vmt_status add_metaspace(vmt_pretokenizer *pre, vmt_json json, vmt_err *err) {
-    vmt_stage *stage;
+    vmt_stage *stage = NULL;
     VMT_TRY(add_stage(pre, &stage, err));
     stage->kind = VMT_STAGE_METASPACE;
     stage->prepend = 2;
@@ -90,7 +91,8 @@ static vmt_status add_metaspace(vmt_pretokenizer *pre, vmt_json json, vmt_err *e
         } else if (vmt_str_eq_c(scheme, "first")) {
             stage->prepend = 1;
         } else if (!vmt_str_eq_c(scheme, "always")) {
-            return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: unknown prepend_scheme '%.*s'", VMT_STR_ARG(scheme));
+            return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: unknown prepend_scheme '%.*s'",
+                            VMT_STR_ARG(scheme));
         }
     }
     bool add_prefix = true;
@@ -103,7 +105,7 @@ static vmt_status add_byte_level(vmt_pretokenizer *pre, vmt_json json, vmt_err *
     bool add_prefix = true, use_regex = true;
     vmt_json_get_bool(VMT_JSON_AT(json, "add_prefix_space"), &add_prefix);
     vmt_json_get_bool(VMT_JSON_AT(json, "use_regex"), &use_regex);
-    vmt_stage *stage;
+    vmt_stage *stage = NULL;
     if (add_prefix) {
         VMT_TRY(add_stage(pre, &stage, err));
         stage->kind = VMT_STAGE_PREFIX;
@@ -130,7 +132,7 @@ static vmt_status add_from_json(vmt_pretokenizer *pre, vmt_json json, uint32_t n
         }
         return VMT_OK;
     }
-    vmt_stage *stage;
+    vmt_stage *stage = NULL;
     if (vmt_str_eq_c(type, "ByteLevel")) return add_byte_level(pre, json, err);
     if (vmt_str_eq_c(type, "Split")) return add_split(pre, json, err);
     if (vmt_str_eq_c(type, "Metaspace")) return add_metaspace(pre, json, err);
@@ -218,11 +220,11 @@ vmt_status vmt_pretokenizer_from_json(vmt_pretokenizer *pre, vmt_json json, vmt_
     return VMT_OK;
 }
 
-vmt_status vmt_pretokenizer_from_patterns(vmt_pretokenizer *pre, const char *const *patterns, uint32_t num_patterns,
-                                          vmt_err *err) {
+vmt_status vmt_pretokenizer_from_patterns(vmt_pretokenizer *pre, const char *const *patterns,
+                                          uint32_t num_patterns, vmt_err *err) {
     memset(pre, 0, sizeof *pre);
     for (uint32_t i = 0; i < num_patterns; i++) {
-        vmt_stage *stage;
+        vmt_stage *stage = NULL;
         VMT_TRY(add_pattern(pre, vmt_str_from(patterns[i]), &stage, err));
         stage->behavior = VMT_SPLIT_ISOLATED;
     }

@@ -49,9 +49,9 @@ vmt_status vmt_regex_compile(vmt_regex **out, vmt_str pattern, vmt_err *err) {
     }
     int code = 0;
     PCRE2_SIZE offset = 0;
-    regex->code = pcre2_compile((PCRE2_SPTR)(text.ptr ? text.ptr : ""), text.len,
-                                PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C, &code, &offset,
-                                NULL);
+    regex->code =
+        pcre2_compile((PCRE2_SPTR)(text.ptr ? text.ptr : ""), text.len,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
     vmt_buf_free(&text);
     if (!regex->code) {
         free(regex);
@@ -106,15 +106,16 @@ static vmt_status next_literal(const vmt_regex *regex, vmt_str text, size_t from
     return VMT_OK;
 }
 
-vmt_status vmt_regex_next(const vmt_regex *regex, vmt_scratch *s, vmt_str text, size_t from, bool not_empty_at_from,
-                          vmt_regex_span *out) {
+vmt_status vmt_regex_next(const vmt_regex *regex, vmt_scratch *s, vmt_str text, size_t from,
+                          bool not_empty_at_from, vmt_regex_span *out) {
     if (from > text.len) return VMT_E_NOT_FOUND;
     if (!regex->code) return next_literal(regex, text, from, not_empty_at_from, out);
     if (!s->regex_match) {
         s->regex_match = pcre2_match_data_create(1, NULL);
         pcre2_match_context *context = pcre2_match_context_create(NULL);
         s->regex_context = context;
-        if (!s->regex_match || !context) return vmt_fail(s->err, VMT_E_NO_MEMORY, "no memory for pattern matching");
+        if (!s->regex_match || !context)
+            return vmt_fail(s->err, VMT_E_NO_MEMORY, "no memory for pattern matching");
         pcre2_set_match_limit(context, VMT_REGEX_STEPS_MAX);
         pcre2_set_depth_limit(context, VMT_REGEX_DEPTH_MAX);
         pcre2_set_heap_limit(context, VMT_REGEX_HEAP_KIB_MAX);

@@ -7,9 +7,9 @@
 
 typedef struct vmt_regex vmt_regex;
 
-#define VMT_REGEX_PATTERN_MAX 65536u  /* bytes */
-#define VMT_REGEX_STEPS_MAX   1000000u /* backtracking steps of one match */
-#define VMT_REGEX_DEPTH_MAX   10000u
+#define VMT_REGEX_PATTERN_MAX  65536u   /* bytes */
+#define VMT_REGEX_STEPS_MAX    1000000u /* backtracking steps of one match */
+#define VMT_REGEX_DEPTH_MAX    10000u
 #define VMT_REGEX_HEAP_KIB_MAX 65536u
 
 /* The dialect of the `tokenizers` library (Oniguruma) as far as real patterns use it. */

@@ -16,23 +16,24 @@ enum {
 };
 #define CLASS(gc, bits) [VMT_GC_##gc] = (bits)
 static const uint8_t class_of_gc[32] = {
-    CLASS(LU, C_UPPER), CLASS(LT, C_UPPER), CLASS(LL, C_LOWER), CLASS(LM, C_CASELESS), CLASS(LO, C_CASELESS),
-    CLASS(MN, C_MARK), CLASS(MC, C_MARK), CLASS(ME, C_MARK), CLASS(ND, C_NUMBER), CLASS(NL, C_NUMBER),
-    CLASS(NO, C_NUMBER), CLASS(PC, C_PUNCT), CLASS(PD, C_PUNCT), CLASS(PS, C_PUNCT), CLASS(PE, C_PUNCT),
-    CLASS(PI, C_PUNCT), CLASS(PF, C_PUNCT), CLASS(PO, C_PUNCT), CLASS(SM, C_PUNCT), CLASS(SC, C_PUNCT),
-    CLASS(SK, C_PUNCT), CLASS(SO, C_PUNCT),
+    CLASS(LU, C_UPPER),  CLASS(LT, C_UPPER), CLASS(LL, C_LOWER), CLASS(LM, C_CASELESS), CLASS(LO, C_CASELESS),
+    CLASS(MN, C_MARK),   CLASS(MC, C_MARK),  CLASS(ME, C_MARK),  CLASS(ND, C_NUMBER),   CLASS(NL, C_NUMBER),
+    CLASS(NO, C_NUMBER), CLASS(PC, C_PUNCT), CLASS(PD, C_PUNCT), CLASS(PS, C_PUNCT),    CLASS(PE, C_PUNCT),
+    CLASS(PI, C_PUNCT),  CLASS(PF, C_PUNCT), CLASS(PO, C_PUNCT), CLASS(SM, C_PUNCT),    CLASS(SC, C_PUNCT),
+    CLASS(SK, C_PUNCT),  CLASS(SO, C_PUNCT),
 };
 
-#define R8(x)  x, x, x, x, x, x, x, x
-#define P1     C_PUNCT
-#define U1     C_UPPER
-#define L1     C_LOWER
-#define NL     (C_SPACE | C_NEWLINE)
+#define R8(x) x, x, x, x, x, x, x, x
+#define P1    C_PUNCT
+#define U1    C_UPPER
+#define L1    C_LOWER
+#define NL    (C_SPACE | C_NEWLINE)
 static const uint8_t ascii_class[128] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, C_SPACE, NL, C_SPACE, C_SPACE, NL, 0, 0, R8(0), R8(0),
-    C_SPACE, P1, P1, P1, P1, P1, P1, P1, R8(P1), R8(C_NUMBER), C_NUMBER, C_NUMBER, P1, P1, P1, P1, P1, P1,
-    P1, U1, U1, U1, U1, U1, U1, U1, R8(U1), R8(U1), U1, U1, U1, P1, P1, P1, P1, P1,
-    P1, L1, L1, L1, L1, L1, L1, L1, R8(L1), R8(L1), L1, L1, L1, P1, P1, P1, P1, 0,
+    0,      0,     0,      0,       0,  0,  0,  0,  0,  C_SPACE, NL, C_SPACE, C_SPACE,      NL,       0,
+    0,      R8(0), R8(0),  C_SPACE, P1, P1, P1, P1, P1, P1,      P1, R8(P1),  R8(C_NUMBER), C_NUMBER, C_NUMBER,
+    P1,     P1,    P1,     P1,      P1, P1, P1, U1, U1, U1,      U1, U1,      U1,           U1,       R8(U1),
+    R8(U1), U1,    U1,     U1,      P1, P1, P1, P1, P1, P1,      L1, L1,      L1,           L1,       L1,
+    L1,     L1,    R8(L1), R8(L1),  L1, L1, L1, P1, P1, P1,      P1, 0,
 };
 
 struct ch {
@@ -240,11 +241,11 @@ static inline size_t deepseek_words(const uint8_t *s, size_t len, size_t pos, bo
         next = ch_at(s, at);
         if (OUTSIDE(next.class)) next = (struct ch){0, 0}, len = at;
     }
-#define SKIP(from, classes)                                                          \
-    while ((from) < len) {                                                           \
-        struct ch c = ch_at(s, (from));                                              \
-        if (OUTSIDE(c.class) || !(c.class & (classes))) break;                       \
-        (from) += c.len;                                                             \
+#define SKIP(from, classes)                                    \
+    while ((from) < len) {                                     \
+        struct ch c = ch_at(s, (from));                        \
+        if (OUTSIDE(c.class) || !(c.class & (classes))) break; \
+        (from) += c.len;                                       \
     }
     if ((ch.class & C_PUNCT) && s[pos] < 0x80 && at < len && s[at] < 0x80 && (next.class & C_LETTER)) {
         while (at < len && s[at] < 0x80 && (ascii_class[s[at]] & C_LETTER)) at++;

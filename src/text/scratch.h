@@ -7,10 +7,10 @@
 
 #include "text/tokenizer.h"
 
-#define VMT_CACHE_ENTRIES   (1u << 14) /* one cache line each: 1 MiB */
-#define VMT_CACHE_WORD_MAX  32u        /* bytes */
+#define VMT_CACHE_ENTRIES    (1u << 14) /* one cache line each: 1 MiB */
+#define VMT_CACHE_WORD_MAX   32u        /* bytes */
 #define VMT_CACHE_TOKENS_MAX 7u
-#define VMT_TEXT_STAGES_MAX 16u /* normalizer or pre-tokenizer steps in a row */
+#define VMT_TEXT_STAGES_MAX  16u /* normalizer or pre-tokenizer steps in a row */
 
 typedef struct vmt_cache_entry {
     uint64_t key[4]; /* the word, zero-padded */
@@ -23,8 +23,8 @@ typedef struct vmt_cache_entry {
 typedef struct vmt_scratch {
     vmt_cache_entry *cache; /* [VMT_CACHE_ENTRIES], or NULL for models without one */
     void *cache_memory;
-    vmt_tokens *out;       /* of the running call */
-    size_t out_max;        /* ids; SIZE_MAX if unlimited */
+    vmt_tokens *out; /* of the running call */
+    size_t out_max;  /* ids; SIZE_MAX if unlimited */
     vmt_err *err;
     const uint8_t *readable_end; /* loads may run up to here past a word's end */
     /* Merging. */
@@ -35,10 +35,10 @@ typedef struct vmt_scratch {
     uint64_t *heap;
     size_t merge_cap; /* elements of each of the above */
     /* Text. */
-    vmt_buf text[2];                      /* normalizer steps, in turn */
-    vmt_buf stage[VMT_TEXT_STAGES_MAX];   /* pre-tokenizer steps that change text */
-    vmt_buf valid;                        /* the input with U+FFFD for what is not UTF-8 */
-    void *regex_match;                    /* pcre2_match_data, made on first use */
+    vmt_buf text[2];                    /* normalizer steps, in turn */
+    vmt_buf stage[VMT_TEXT_STAGES_MAX]; /* pre-tokenizer steps that change text */
+    vmt_buf valid;                      /* the input with U+FFFD for what is not UTF-8 */
+    void *regex_match;                  /* pcre2_match_data, made on first use */
     void *regex_context;
     void *lattice; /* Unigram */
     size_t lattice_cap;

@@ -130,8 +130,8 @@ static vmt_status make_valid(vmt_scratch *s, vmt_str *text, vmt_err *err) {
     return VMT_OK;
 }
 
-vmt_status vmt_tokenizer_encode(const vmt_tokenizer *tok, vmt_str text, vmt_encode_options options, vmt_tokens *out,
-                                vmt_err *err) {
+vmt_status vmt_tokenizer_encode(const vmt_tokenizer *tok, vmt_str text, vmt_encode_options options,
+                                vmt_tokens *out, vmt_err *err) {
     vmt_scratch *s = vmt_tokenizer_take_scratch(tok);
     if (!s) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to encode text");
     size_t len_before = out->len;
@@ -177,7 +177,8 @@ vmt_str vmt_tokenizer_bytes(const vmt_tokenizer *tok, int32_t id) {
 
 int32_t vmt_tokenizer_find(const vmt_tokenizer *tok, vmt_str token_text) {
     const vmt_vocab *vocab = &tok->vocab;
-    return vmt_word_table_find(&vocab->spellings, vocab->blob.ptr, vocab->spelling, token_text.ptr, token_text.len);
+    return vmt_word_table_find(&vocab->spellings, vocab->blob.ptr, vocab->spelling, token_text.ptr,
+                               token_text.len);
 }
 
 int32_t vmt_tokenizer_bos(const vmt_tokenizer *tok) {

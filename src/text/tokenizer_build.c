@@ -11,8 +11,8 @@ vmt_status vmt_tokenizer_set_token(vmt_tokenizer *tok, int32_t id, vmt_str spell
         return vmt_fail(err, VMT_E_INVALID, "tokenizer: token id %d is outside 0 to %u", id, vocab->num_ids);
     }
     if (spelling.len > VMT_TOKEN_BYTES_MAX) {
-        return vmt_fail(err, VMT_E_INVALID, "tokenizer: token %d is %zu bytes long, the limit is %u", id, spelling.len,
-                        VMT_TOKEN_BYTES_MAX);
+        return vmt_fail(err, VMT_E_INVALID, "tokenizer: token %d is %zu bytes long, the limit is %u", id,
+                        spelling.len, VMT_TOKEN_BYTES_MAX);
     }
     if (vocab->present[id]) {
         return vmt_fail(err, VMT_E_INVALID, "tokenizer: two tokens have the id %d", id);

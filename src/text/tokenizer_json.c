@@ -131,7 +131,8 @@ static vmt_status read_merges(struct reader *r) {
     }
     size_t count = vmt_json_size(list);
     if (count > VMT_MERGES_MAX) {
-        return vmt_fail(r->err, VMT_E_UNSUPPORTED, "tokenizer: %zu merges, the limit is %u", count, VMT_MERGES_MAX);
+        return vmt_fail(r->err, VMT_E_UNSUPPORTED, "tokenizer: %zu merges, the limit is %u", count,
+                        VMT_MERGES_MAX);
     }
     r->rules = malloc((count + 1) * sizeof *r->rules);
     if (!r->rules) return vmt_fail(r->err, VMT_E_NO_MEMORY, "tokenizer: no memory for %zu merges", count);
@@ -147,8 +148,9 @@ static vmt_status read_merges(struct reader *r) {
         rule->right = vmt_tokenizer_find(r->tok, right);
         rule->result = vmt_tokenizer_find_joined(r->tok, left, right);
         if (rule->left < 0 || rule->right < 0 || rule->result < 0) {
-            return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: merge %u, '%.*s' with '%.*s', is not in the vocabulary",
-                            rule->rank, (int)VMT_MIN(left.len, 40), left.ptr, (int)VMT_MIN(right.len, 40), right.ptr);
+            return vmt_fail(r->err, VMT_E_INVALID,
+                            "tokenizer: merge %u, '%.*s' with '%.*s', is not in the vocabulary", rule->rank,
+                            (int)VMT_MIN(left.len, 40), left.ptr, (int)VMT_MIN(right.len, 40), right.ptr);
         }
     }
     return VMT_OK;
@@ -175,7 +177,8 @@ static vmt_status read_bpe(struct reader *r) {
     tok->bpe.ignore_merges = flag(r->model, "ignore_merges");
     tok->bpe.byte_fallback = flag(r->model, "byte_fallback");
     tok->bpe.fuse_unk = flag(r->model, "fuse_unk");
-    if (vmt_json_get_str(VMT_JSON_AT(r->model, "unk_token"), &text)) tok->bpe.unk_id = vmt_tokenizer_find(tok, text);
+    if (vmt_json_get_str(VMT_JSON_AT(r->model, "unk_token"), &text))
+        tok->bpe.unk_id = vmt_tokenizer_find(tok, text);
     VMT_TRY(read_merges(r));
     return vmt_bpe_build(&tok->bpe, r->rules, r->num_rules, r->err);
 }
@@ -192,7 +195,8 @@ static vmt_status read_unigram(struct reader *r) {
     int64_t unk_id;
     if (vmt_json_get_i64(VMT_JSON_AT(r->model, "unk_id"), &unk_id)) {
         if (unk_id < 0 || unk_id >= (int64_t)tok->vocab.num_model) {
-            return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: unk_id %lld is outside the vocabulary", (long long)unk_id);
+            return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: unk_id %lld is outside the vocabulary",
+                            (long long)unk_id);
         }
         tok->unigram.unk_id = (int32_t)unk_id;
     }
@@ -216,7 +220,8 @@ static vmt_status read_model(struct reader *r) {
 static vmt_status put_around(struct reader *r, const int32_t *before, uint32_t num_before, const int32_t *after,
                              uint32_t num_after) {
     vmt_tokenizer *tok = r->tok;
-    if (tok->num_prefix + num_before > VMT_TEMPLATE_IDS_MAX || tok->num_suffix + num_after > VMT_TEMPLATE_IDS_MAX) {
+    if (tok->num_prefix + num_before > VMT_TEMPLATE_IDS_MAX ||
+        tok->num_suffix + num_after > VMT_TEMPLATE_IDS_MAX) {
         return vmt_fail(r->err, VMT_E_UNSUPPORTED, "tokenizer: the post_processor adds more than %u tokens",
                         VMT_TEMPLATE_IDS_MAX);
     }
@@ -245,7 +250,8 @@ static vmt_status read_template(struct reader *r, vmt_json json) {
         vmt_json given = VMT_JSON_AT(vmt_json_member(table, name), "ids");
         for (vmt_json_iter ids_it = vmt_json_iter_begin(given); vmt_json_iter_next(&ids_it, &key, &id_item);) {
             int64_t id;
-            if (!vmt_json_get_i64(id_item, &id) || id < 0 || id >= VMT_VOCAB_MAX || num[side] == VMT_TEMPLATE_IDS_MAX) {
+            if (!vmt_json_get_i64(id_item, &id) || id < 0 || id >= VMT_VOCAB_MAX ||
+                num[side] == VMT_TEMPLATE_IDS_MAX) {
                 return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: the ids of template token '%.*s' are wrong",
                                 VMT_STR_ARG(name));
             }
@@ -316,8 +322,8 @@ static vmt_status read_all(struct reader *r) {
 vmt_status vmt_tokenizer_from_json(vmt_tokenizer **out, vmt_str tokenizer_json, vmt_err *err) {
     *out = NULL;
     if (tokenizer_json.len > FILE_MAX) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer.json is %zu bytes, the limit is %zu", tokenizer_json.len,
-                        FILE_MAX);
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer.json is %zu bytes, the limit is %zu",
+                        tokenizer_json.len, FILE_MAX);
     }
     vmt_json_doc *doc = NULL;
     VMT_TRY(vmt_json_parse(&doc, tokenizer_json, err));

@@ -8,19 +8,45 @@
 #include "base/str.h"
 
 typedef enum vmt_general_category { /* the order of the generator */
-    VMT_GC_CN, VMT_GC_LU, VMT_GC_LL, VMT_GC_LT, VMT_GC_LM, VMT_GC_LO, VMT_GC_MN, VMT_GC_MC, VMT_GC_ME, VMT_GC_ND,
-    VMT_GC_NL, VMT_GC_NO, VMT_GC_PC, VMT_GC_PD, VMT_GC_PS, VMT_GC_PE, VMT_GC_PI, VMT_GC_PF, VMT_GC_PO, VMT_GC_SM,
-    VMT_GC_SC, VMT_GC_SK, VMT_GC_SO, VMT_GC_ZS, VMT_GC_ZL, VMT_GC_ZP, VMT_GC_CC, VMT_GC_CF, VMT_GC_CO,
+                                    VMT_GC_CN,
+                                    VMT_GC_LU,
+                                    VMT_GC_LL,
+                                    VMT_GC_LT,
+                                    VMT_GC_LM,
+                                    VMT_GC_LO,
+                                    VMT_GC_MN,
+                                    VMT_GC_MC,
+                                    VMT_GC_ME,
+                                    VMT_GC_ND,
+                                    VMT_GC_NL,
+                                    VMT_GC_NO,
+                                    VMT_GC_PC,
+                                    VMT_GC_PD,
+                                    VMT_GC_PS,
+                                    VMT_GC_PE,
+                                    VMT_GC_PI,
+                                    VMT_GC_PF,
+                                    VMT_GC_PO,
+                                    VMT_GC_SM,
+                                    VMT_GC_SC,
+                                    VMT_GC_SK,
+                                    VMT_GC_SO,
+                                    VMT_GC_ZS,
+                                    VMT_GC_ZL,
+                                    VMT_GC_ZP,
+                                    VMT_GC_CC,
+                                    VMT_GC_CF,
+                                    VMT_GC_CO,
 } vmt_general_category;
 
-#define VMT_GC_BIT(gc) (1u << (gc))
-#define VMT_GC_MASK_M  (VMT_GC_BIT(VMT_GC_MN) | VMT_GC_BIT(VMT_GC_MC) | VMT_GC_BIT(VMT_GC_ME))
-#define VMT_GC_MASK_N  (VMT_GC_BIT(VMT_GC_ND) | VMT_GC_BIT(VMT_GC_NL) | VMT_GC_BIT(VMT_GC_NO))
+#define VMT_GC_BIT(gc)       (1u << (gc))
+#define VMT_GC_MASK_M        (VMT_GC_BIT(VMT_GC_MN) | VMT_GC_BIT(VMT_GC_MC) | VMT_GC_BIT(VMT_GC_ME))
+#define VMT_GC_MASK_N        (VMT_GC_BIT(VMT_GC_ND) | VMT_GC_BIT(VMT_GC_NL) | VMT_GC_BIT(VMT_GC_NO))
 #define VMT_GC_MASK_CASELESS (VMT_GC_BIT(VMT_GC_LM) | VMT_GC_BIT(VMT_GC_LO))
 #define VMT_GC_MASK_L \
     (VMT_GC_BIT(VMT_GC_LU) | VMT_GC_BIT(VMT_GC_LL) | VMT_GC_BIT(VMT_GC_LT) | VMT_GC_MASK_CASELESS)
-#define VMT_GC_MASK_P                                                                                     \
-    (VMT_GC_BIT(VMT_GC_PC) | VMT_GC_BIT(VMT_GC_PD) | VMT_GC_BIT(VMT_GC_PS) | VMT_GC_BIT(VMT_GC_PE) |       \
+#define VMT_GC_MASK_P                                                                                \
+    (VMT_GC_BIT(VMT_GC_PC) | VMT_GC_BIT(VMT_GC_PD) | VMT_GC_BIT(VMT_GC_PS) | VMT_GC_BIT(VMT_GC_PE) | \
      VMT_GC_BIT(VMT_GC_PI) | VMT_GC_BIT(VMT_GC_PF) | VMT_GC_BIT(VMT_GC_PO))
 #define VMT_GC_MASK_S \
     (VMT_GC_BIT(VMT_GC_SM) | VMT_GC_BIT(VMT_GC_SC) | VMT_GC_BIT(VMT_GC_SK) | VMT_GC_BIT(VMT_GC_SO))

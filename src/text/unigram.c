@@ -48,7 +48,8 @@ static vmt_status build_trie(vmt_unigram *u, const int32_t *sorted, uint32_t n, 
         while (i < r.end) {
             uint8_t byte = (uint8_t)vmt_vocab_slice(vocab, vocab->key[sorted[i]]).ptr[r.depth];
             uint32_t end = i + 1;
-            while (end < r.end && (uint8_t)vmt_vocab_slice(vocab, vocab->key[sorted[end]]).ptr[r.depth] == byte) end++;
+            while (end < r.end && (uint8_t)vmt_vocab_slice(vocab, vocab->key[sorted[end]]).ptr[r.depth] == byte)
+                end++;
             u->edge_bytes[u->num_edges] = byte;
             u->edge_nodes[u->num_edges++] = (int32_t)u->num_nodes;
             queue[u->num_nodes] = (struct range){i, end, r.depth + 1, u->num_nodes};

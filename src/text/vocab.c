@@ -5,8 +5,8 @@
 vmt_status vmt_vocab_init(vmt_vocab *vocab, uint32_t num_ids, vmt_err *err) {
     memset(vocab, 0, sizeof *vocab);
     if (num_ids > VMT_VOCAB_MAX) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: the largest token id is %u, the limit is %u", num_ids - 1,
-                        VMT_VOCAB_MAX - 1);
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: the largest token id is %u, the limit is %u",
+                        num_ids - 1, VMT_VOCAB_MAX - 1);
     }
     vmt_buf_init(&vocab->blob, VMT_VOCAB_BLOB_MAX);
     vocab->num_ids = num_ids;
@@ -15,7 +15,8 @@ vmt_status vmt_vocab_init(vmt_vocab *vocab, uint32_t num_ids, vmt_err *err) {
     vocab->key = calloc(count, sizeof *vocab->key);
     vocab->output = calloc(count, sizeof *vocab->output);
     vocab->present = calloc(count, 1);
-    if (!vocab->spelling || !vocab->key || !vocab->output || !vocab->present || !vmt_buf_reserve(&vocab->blob, 1)) {
+    if (!vocab->spelling || !vocab->key || !vocab->output || !vocab->present ||
+        !vmt_buf_reserve(&vocab->blob, 1)) {
         vmt_vocab_reset(vocab);
         return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for a vocabulary of %u tokens", num_ids);
     }
@@ -36,7 +37,8 @@ void vmt_vocab_reset(vmt_vocab *vocab) {
 vmt_status vmt_vocab_store(vmt_vocab *vocab, vmt_str bytes, vmt_vocab_ref *out, vmt_err *err) {
     *out = (vmt_vocab_ref){(uint32_t)vocab->blob.len, (uint32_t)bytes.len};
     vmt_buf_append(&vocab->blob, bytes);
-    if (vocab->blob.failed) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for the vocabulary's text");
+    if (vocab->blob.failed)
+        return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for the vocabulary's text");
     return VMT_OK;
 }
 

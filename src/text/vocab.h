@@ -33,10 +33,10 @@ typedef struct vmt_word_table {
 } vmt_word_table;
 
 typedef struct vmt_vocab {
-    uint32_t num_ids;      /* one past the largest id */
-    uint32_t num_model;    /* tokens of the model itself: where ids for new added tokens begin */
+    uint32_t num_ids;                       /* one past the largest id */
+    uint32_t num_model;                     /* tokens of the model itself: where ids for new added tokens begin */
     vmt_vocab_ref *spelling, *key, *output; /* [num_ids] */
-    uint8_t *present;      /* [num_ids] 1: the model has it, 2: an added token, 3: both */
+    uint8_t *present;                       /* [num_ids] 1: the model has it, 2: an added token, 3: both */
     vmt_buf blob;
     vmt_word_table words;     /* key -> id, tokens of the model */
     vmt_word_table spellings; /* spelling -> id, for spellings that differ from their keys, and added tokens */
