@@ -1,5 +1,7 @@
 #include "cli/serve_options.h"
 
+#include "cli/commands.h"
+
 const vmt_serve_options vmt_serve_defaults = {
     .bundle = VMT_BUNDLE_DEFAULTS,
     .host = {"127.0.0.1", 9},
@@ -114,3 +116,18 @@ const vmt_flag vmt_serve_flags[] = {
 #include "cli/compat_flags_end.def"
 };
 const uint32_t vmt_num_serve_flags = VMT_COUNT(vmt_serve_flags);
+
+const vmt_command vmt_serve_command = {
+    .name = "serve",
+    .summary = "serve a model over HTTP",
+    .usage = "vmetal serve [MODEL] [flags]",
+    .positional = "MODEL",
+    .flags = vmt_serve_flags,
+    .num_flags = VMT_COUNT(vmt_serve_flags),
+    .positional_offset = offsetof(vmt_serve_options, model_args),
+    .positionals_max = 1,
+    .example = "vmetal serve SmolLM2-135M-Instruct --port 8000",
+    .run = vmt_serve_run,
+    .defaults = &vmt_serve_defaults,
+    .options_bytes = sizeof(vmt_serve_options),
+};
