@@ -273,72 +273,45 @@ static vmt_status emit_all(vmt_scratch *s, const int32_t *ids, size_t n) {
     return VMT_OK;
 }
 
-struct word_key {
-    uint64_t part[4];
-};
-
-static inline struct word_key key_of(const vmt_scratch *s, const uint8_t *word, size_t len) {
-    struct word_key key = {{0, 0, 0, 0}};
-    if (len <= 8) {
-        if (VMT_LIKELY(word + 8 <= s->readable_end)) {
-            memcpy(&key.part[0], word, 8);
-            key.part[0] &= UINT64_MAX >> (64 - 8 * len);
-        } else {
-            key.part[0] = vmt_load_upto8(word, len);
-        }
-    } else {
-        memcpy(&key.part[0], word, 8);
-        for (size_t i = 8; i < len; i += 8) key.part[i / 8] = vmt_load_upto8(word + i, VMT_MIN(len - i, 8));
-    }
-    return key;
-}
-
-static inline vmt_cache_entry *entry_of(const vmt_bpe *bpe, const vmt_scratch *s, const struct word_key *key,
-                                        size_t len) {
-    uint64_t h = vmt_mix64(key->part[0] ^ bpe->mix, key->part[1] ^ 0x9E3779B97F4A7C15u ^ len);
-    if (len > 16) h = vmt_mix64(h ^ key->part[2], key->part[3] ^ 0xD6E8FEB86659FD93u);
-    return &s->cache[(h ^ h >> 32) & (VMT_CACHE_ENTRIES - 1)];
-}
-
-static __attribute__((noinline)) vmt_status fill_entry(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
-                                                       size_t len, const struct word_key *key,
-                                                       vmt_cache_entry *entry) {
-    size_t num_ids;
-    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    if (num_ids <= VMT_CACHE_TOKENS_MAX) {
-        memcpy(entry->key, key->part, sizeof entry->key);
-        entry->len = (uint8_t)len;
-        entry->num_ids = (uint8_t)num_ids;
-        memcpy(entry->ids, s->ids, num_ids * sizeof *s->ids);
-    }
-    return emit_all(s, s->ids, num_ids);
-}
-
-static inline vmt_status encode_cached(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    struct word_key key = key_of(s, word, len);
-    vmt_cache_entry *entry = entry_of(bpe, s, &key, len);
-    uint64_t differs = (entry->key[0] ^ key.part[0]) | (entry->len ^ len);
-    if (len > 8) {
-        differs |= entry->key[1] ^ key.part[1];
-        if (len > 16) differs |= (entry->key[2] ^ key.part[2]) | (entry->key[3] ^ key.part[3]);
-    }
-    if (VMT_UNLIKELY(differs)) return fill_entry(bpe, s, word, len, &key, entry);
+static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     vmt_tokens *out = s->out;
-    if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_TOKENS_MAX)) {
-        VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_TOKENS_MAX));
+    if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_SHORT_IDS)) {
+        VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_SHORT_IDS));
     }
-    /* All seven, wanted or not: one store of fixed size is cheaper than a loop. */
+    /* All three, wanted or not: one store of fixed size is cheaper than a loop. */
     memcpy(out->ids + out->len, entry->ids, sizeof entry->ids);
     out->len += entry->num_ids;
     return VMT_OK;
 }
 
-static vmt_status encode_piece(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    if (len <= VMT_CACHE_WORD_MAX && !bpe->ignore_merges) return encode_cached(bpe, s, word, len);
+static __attribute__((noinline)) vmt_status encode_new_short(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                             size_t len, vmt_short_set *set, vmt_short_key key) {
+    size_t num_ids;
+    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
+    vmt_short_put(set, key, s->ids, num_ids);
+    return emit_all(s, s->ids, num_ids);
+}
+
+static vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
+    bool hit;
+    vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
+    if (hit) return emit_all(s, slot->ids, slot->num_ids);
+    size_t num_ids;
+    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
+    vmt_long_put(slot, word, len, s->ids, num_ids);
+    return emit_all(s, s->ids, num_ids);
+}
+
+/* A stretch of a long word between two cuts.  The cache knows words by their text, and under ignore_merges a word of
+ * the vocabulary is not what its merges give: stretches then go past it. */
+static vmt_status encode_uncached(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, false, &num_ids));
     return emit_all(s, s->ids, num_ids);
 }
+
+static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
+                               const size_t *ends, uint32_t num_words, bool may_cut);
 
 static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
                                                         size_t len) {
@@ -346,18 +319,55 @@ static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_
         int32_t id = vmt_vocab_find_key(bpe->vocab, word, len);
         if (id >= 0) return vmt_scratch_emit(s, id);
     }
-    size_t begin = 0;
-    if (bpe->can_cut) {
-        for (size_t i = 1; i < len; i++) {
-            if (bpe->joins[word[i - 1]][word[i] >> 3] >> (word[i] & 7) & 1) continue;
-            VMT_TRY(encode_piece(bpe, s, word + begin, i - begin));
+    if (!bpe->can_cut) return encode_uncached(bpe, s, word, len);
+    size_t begin = 0, ends[VMT_WORD_BATCH];
+    uint32_t num_ends = 0;
+    for (size_t i = 1; i <= len; i++) {
+        if (i < len && bpe->joins[word[i - 1]][word[i] >> 3] >> (word[i] & 7) & 1) continue;
+        if (bpe->ignore_merges) {
+            VMT_TRY(encode_uncached(bpe, s, word + begin, i - begin));
             begin = i;
+            continue;
         }
+        ends[num_ends++] = i;
+        if (num_ends < VMT_WORD_BATCH && i < len) continue;
+        VMT_TRY(encode_batch(bpe, s, word, begin, ends, num_ends, false));
+        num_ends = 0;
+        begin = i;
     }
-    return encode_piece(bpe, s, word + begin, len - begin);
+    return VMT_OK;
 }
 
-vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    if (len == 0) return VMT_OK;
-    return len <= VMT_CACHE_WORD_MAX ? encode_cached(bpe, s, word, len) : encode_long(bpe, s, word, len);
+static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
+                               const size_t *ends, uint32_t num_words, bool may_cut) {
+    vmt_short_key keys[VMT_WORD_BATCH];
+    vmt_short_set *sets[VMT_WORD_BATCH];
+    VMT_ASSERT(num_words <= VMT_WORD_BATCH);
+    size_t at = begin;
+    for (uint32_t i = 0; i < num_words; at = ends[i++]) {
+        size_t len = ends[i] - at;
+        if (len > VMT_CACHE_SHORT_MAX) continue;
+        keys[i] = vmt_short_key_of(text + at, len, s->readable_end);
+        sets[i] = vmt_short_set_of(&s->cache, keys[i], bpe->mix);
+        __builtin_prefetch(sets[i]);
+    }
+    at = begin;
+    for (uint32_t i = 0; i < num_words; at = ends[i++]) {
+        size_t len = ends[i] - at;
+        if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
+            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
+            VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
+                                              : encode_new_short(bpe, s, text + at, len, sets[i], keys[i]));
+        } else if (len <= VMT_CACHE_LONG_MAX) {
+            VMT_TRY(encode_medium(bpe, s, text + at, len));
+        } else {
+            VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
+        }
+    }
+    return VMT_OK;
+}
+
+vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin, const size_t *ends,
+                          uint32_t num_words) {
+    return encode_batch(bpe, s, text, begin, ends, num_words, true);
 }

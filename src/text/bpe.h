@@ -47,7 +47,9 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
 void vmt_bpe_reset(vmt_bpe *bpe);
 
 struct vmt_scratch;
-/* Appends the ids of a word to the scratch's output. */
-vmt_status vmt_bpe_encode(const vmt_bpe *bpe, struct vmt_scratch *scratch, const uint8_t *word, size_t len);
+/* Appends the ids of consecutive words, text[begin, ends[0]), text[ends[0], ends[1]), ..., to the scratch's output.
+ * num_words <= VMT_WORD_BATCH. */
+vmt_status vmt_bpe_encode(const vmt_bpe *bpe, struct vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                          const size_t *ends, uint32_t num_words);
 
 #endif

@@ -8,21 +8,16 @@
 vmt_scratch *vmt_scratch_create(bool with_cache) {
     vmt_scratch *s = calloc(1, sizeof *s);
     if (!s) return NULL;
-    if (with_cache) {
-        /* calloc, so that pages no word has touched cost nothing; aligned by hand to cache lines. */
-        s->cache_memory = calloc(1, VMT_CACHE_ENTRIES * sizeof *s->cache + 63);
-        if (!s->cache_memory) {
-            free(s);
-            return NULL;
-        }
-        s->cache = (vmt_cache_entry *)(((uintptr_t)s->cache_memory + 63) & ~(uintptr_t)63);
+    if (with_cache && !vmt_word_cache_init(&s->cache)) {
+        free(s);
+        return NULL;
     }
     return s;
 }
 
 void vmt_scratch_destroy(vmt_scratch *s) {
     if (!s) return;
-    free(s->cache_memory);
+    vmt_word_cache_reset(&s->cache);
     free(s->ids);
     free(s->next);
     free(s->prev);
