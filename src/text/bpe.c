@@ -4,31 +4,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO_PAIR     UINT64_MAX
+#define NO_MERGE    UINT64_MAX
+#define NO_SLOT     UINT32_MAX
+#define RANK_BITS   22
+#define ID_BITS     21
 #define NO_RANK     UINT32_MAX
 #define SHORT_MAX   48u /* symbols up to which scanning an array beats a heap */
 #define WHOLE_YES   1u
 #define WHOLE_NO    2u
 #define HEAP_FANOUT 4u
 
+_Static_assert(VMT_VOCAB_MAX <= 1u << ID_BITS && 2 * ID_BITS + RANK_BITS == 64, "a slot holds two ids and a rank");
+
 static inline uint64_t pair_of(int32_t left, int32_t right) {
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return (uint64_t)(uint32_t)left << ID_BITS | (uint32_t)right;
 }
 
-static inline const vmt_merge_slot *find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
+/* The slot of a pair, or NO_SLOT. */
+static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
     uint64_t pair = pair_of(left, right);
     for (uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
-        const vmt_merge_slot *slot = &bpe->slots[pos];
-        if (slot->pair == pair) return slot;
-        if (slot->pair == NO_PAIR) return NULL;
+        uint64_t slot = bpe->slots[pos];
+        if (slot >> RANK_BITS == pair) return pos;
+        if (slot == NO_MERGE) return NO_SLOT;
     }
 }
 
 static void put_merge(vmt_bpe *bpe, const vmt_merge_rule *rule) {
     uint64_t pair = pair_of(rule->left, rule->right);
     uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);
-    while (bpe->slots[pos].pair != NO_PAIR && bpe->slots[pos].pair != pair) pos = (pos + 1) & bpe->mask;
-    bpe->slots[pos] = (vmt_merge_slot){pair, rule->rank, rule->result}; /* of equal pairs the last counts */
+    while (bpe->slots[pos] != NO_MERGE && bpe->slots[pos] >> RANK_BITS != pair) pos = (pos + 1) & bpe->mask;
+    bpe->slots[pos] = pair << RANK_BITS | rule->rank; /* of equal pairs the last counts */
+    bpe->slot_ids[pos] = rule->result;
 }
 
 static void note_joins(vmt_bpe *bpe, vmt_str text) {
@@ -68,6 +75,18 @@ static void find_first_symbols(vmt_bpe *bpe) {
     }
 }
 
+static vmt_status rate_byte_pairs(vmt_bpe *bpe, vmt_err *err) {
+    bpe->byte_pairs = malloc(256 * 256 * sizeof *bpe->byte_pairs);
+    if (!bpe->byte_pairs) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
+    for (uint32_t a = 0; a < 256; a++) {
+        for (uint32_t b = 0; b < 256; b++) {
+            int32_t left = bpe->byte_ids[a], right = bpe->byte_ids[b];
+            bpe->byte_pairs[a << 8 | b] = left < 0 || right < 0 ? NO_SLOT : find_merge(bpe, left, right);
+        }
+    }
+    return VMT_OK;
+}
+
 vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num_rules, vmt_err *err) {
     if (num_rules > VMT_MERGES_MAX) {
         return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: %u merges, the limit is %u", num_rules,
@@ -76,8 +95,9 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     uint32_t num_slots = 64, bits = 6;
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
     bpe->slots = malloc(num_slots * sizeof *bpe->slots);
+    bpe->slot_ids = malloc(num_slots * sizeof *bpe->slot_ids);
     bpe->whole = calloc(bpe->vocab->num_ids + 1u, 1);
-    if (!bpe->slots || !bpe->whole) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
+    if (!bpe->slots || !bpe->slot_ids || !bpe->whole) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
     memset(bpe->slots, 0xFF, num_slots * sizeof *bpe->slots);
     bpe->mask = num_slots - 1;
     bpe->shift = 64 - bits;
@@ -92,11 +112,13 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
         for (uint32_t a = 0; a < 256; a++) memset(&bpe->joins[a][0x80 >> 3], 0xFF, 0x40 >> 3);
     }
     bpe->can_cut = cuts_are_safe(bpe, rules, num_rules);
-    return VMT_OK;
+    return bpe->byte_level ? rate_byte_pairs(bpe, err) : VMT_OK;
 }
 
 void vmt_bpe_reset(vmt_bpe *bpe) {
     free(bpe->slots);
+    free(bpe->slot_ids);
+    free(bpe->byte_pairs);
     free((void *)bpe->whole);
     memset(bpe, 0, sizeof *bpe);
 }
@@ -137,16 +159,26 @@ static size_t split_characters(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     return n;
 }
 
+static inline void set_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, uint32_t slot) {
+    s->ranks[at] = slot == NO_SLOT ? NO_RANK : (uint32_t)bpe->slots[slot] & ((1u << RANK_BITS) - 1);
+    s->slots[at] = slot;
+}
 static inline void rate_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, int32_t left, int32_t right) {
-    const vmt_merge_slot *merge = find_merge(bpe, left, right);
-    s->ranks[at] = merge ? merge->rank : NO_RANK;
-    s->results[at] = merge ? merge->id : -1;
+    set_pair(bpe, s, at, find_merge(bpe, left, right));
+}
+
+/* The pairs of a word as it starts out.  word: its bytes, if each of its n symbols is one; else NULL. */
+static void rate_first_pairs(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t n) {
+    if (word) {
+        for (size_t i = 0; i + 1 < n; i++) set_pair(bpe, s, i, bpe->byte_pairs[word[i] << 8 | word[i + 1]]);
+    } else {
+        for (size_t i = 0; i + 1 < n; i++) rate_pair(bpe, s, i, s->ids[i], s->ids[i + 1]);
+    }
 }
 
 static size_t merge_short(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
-    int32_t *ids = s->ids, *results = s->results;
-    uint32_t *ranks = s->ranks;
-    for (size_t i = 0; i + 1 < n; i++) rate_pair(bpe, s, i, ids[i], ids[i + 1]);
+    int32_t *ids = s->ids;
+    uint32_t *ranks = s->ranks, *slots = s->slots;
     while (n > 1) {
         uint32_t best = NO_RANK;
         size_t at = 0;
@@ -154,10 +186,10 @@ static size_t merge_short(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
             if (ranks[i] < best) best = ranks[i], at = i;
         }
         if (best == NO_RANK) break;
-        ids[at] = results[at];
+        ids[at] = bpe->slot_ids[slots[at]];
         for (size_t i = at + 1; i + 1 < n; i++) ids[i] = ids[i + 1];
         n--;
-        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], results[i] = results[i + 1];
+        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], slots[i] = slots[i + 1];
         if (at > 0) rate_pair(bpe, s, at - 1, ids[at - 1], ids[at]);
         if (at + 1 < n) rate_pair(bpe, s, at, ids[at], ids[at + 1]);
     }
@@ -198,8 +230,7 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         s->prev[i] = (int32_t)i - 1;
         s->next[i] = i + 1 < n ? (int32_t)i + 1 : -1;
-        s->ranks[i] = NO_RANK;
-        if (i + 1 < n) rate_pair(bpe, s, i, s->ids[i], s->ids[i + 1]);
+        if (i + 1 == n) s->ranks[i] = NO_RANK;
         if (s->ranks[i] != NO_RANK) heap[num_heap++] = (uint64_t)s->ranks[i] << 32 | i;
     }
     for (size_t i = num_heap / HEAP_FANOUT + 1; i-- > 0;) {
@@ -212,7 +243,7 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
         size_t at = (uint32_t)top;
         if (s->ranks[at] != (uint32_t)(top >> 32)) continue;
         int32_t right = s->next[at], after = s->next[right], before = s->prev[at];
-        s->ids[at] = s->results[at];
+        s->ids[at] = bpe->slot_ids[s->slots[at]];
         s->next[at] = after;
         s->ranks[right] = s->ranks[at] = NO_RANK;
         if (after >= 0) {
@@ -241,6 +272,7 @@ static vmt_status merge_word(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *
                              size_t *num_ids) {
     VMT_TRY(vmt_scratch_reserve_merge(s, len));
     size_t n = split_characters(bpe, s, word, len);
+    rate_first_pairs(bpe, s, bpe->byte_level && n == len ? word : NULL, n);
     *num_ids = n <= 1 ? n : n <= SHORT_MAX ? merge_short(bpe, s, n) : merge_long(bpe, s, n);
     return VMT_OK;
 }

@@ -21,7 +21,7 @@ typedef struct vmt_scratch {
     int32_t *ids;
     int32_t *next, *prev;
     uint32_t *ranks;
-    int32_t *results;
+    uint32_t *slots;
     uint64_t *heap;
     size_t merge_cap; /* elements of each of the above */
     /* Text. */
