@@ -25,30 +25,30 @@ typedef struct vmt_sampling_defaults {
 
 typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_loop *loop;
-    vmt_engine *engine;               /* NULL while loading: /health says 503, generation 503 */
+    vmt_engine *engine; /* NULL while loading: /health says 503, generation 503 */
     const vmt_tokenizer *tokenizer;
     const vmt_chat_template *chat_template; /* NULL: the model has none; chat answers 400 with a hint */
-    vmt_str tokenizer_config_json;    /* for /tokenizer_info; empty if none */
-    const vmt_str *served_names;      /* [num_served_names], the first is reported */
+    vmt_str tokenizer_config_json;          /* for /tokenizer_info; empty if none */
+    const vmt_str *served_names;            /* [num_served_names], the first is reported */
     uint32_t num_served_names;
-    vmt_str model_root;               /* model path, for /v1/models */
-    const vmt_str *api_keys;          /* [num_api_keys]; none: no auth */
+    vmt_str model_root;      /* model path, for /v1/models */
+    const vmt_str *api_keys; /* [num_api_keys]; none: no auth */
     uint32_t num_api_keys;
-    vmt_str root_path;                /* --root-path */
-    vmt_str default_chat_template_kwargs; /* JSON object or empty */
-    vmt_str response_role;            /* "assistant" */
+    vmt_str root_path;                                /* --root-path */
+    vmt_str default_chat_template_kwargs;             /* JSON object or empty */
+    vmt_str response_role;                            /* "assistant" */
     vmt_str cors_origins, cors_methods, cors_headers; /* JSON lists */
     bool cors_credentials;
     vmt_sampling_defaults defaults;
-    int32_t max_logprobs;             /* 20; -1: the vocabulary */
-    uint64_t default_seed;            /* --seed; sampling without a request seed draws from it */
-    uint32_t stream_interval;         /* tokens per chunk, 1 */
-    uint32_t num_text_threads;        /* 2 */
-    uint32_t requests_max;            /* in progress; more get 503 with Retry-After */
-    uint32_t ping_interval_ms;        /* SSE comment while nothing was sent for so long; 0: never */
+    int32_t max_logprobs;      /* 20; -1: the vocabulary */
+    uint64_t default_seed;     /* --seed; sampling without a request seed draws from it */
+    uint32_t stream_interval;  /* tokens per chunk, 1 */
+    uint32_t num_text_threads; /* 2 */
+    uint32_t requests_max;     /* in progress; more get 503 with Retry-After */
+    uint32_t ping_interval_ms; /* SSE comment while nothing was sent for so long; 0: never */
     bool trust_request_chat_template, enable_prompt_tokens_details, force_include_usage, tokenizer_info_endpoint,
         server_load_tracking, request_id_headers, return_tokens_as_token_ids, log_requests, dev_mode;
-    int content_format;               /* 0 auto, 1 string, 2 openai parts */
+    int content_format; /* 0 auto, 1 string, 2 openai parts */
     /* Strings for vllm:cache_config_info. */
     uint32_t block_size, num_blocks;
     const char *kv_dtype_name;
