@@ -15,8 +15,8 @@ typedef struct vmt_backend vmt_backend;
 /* What a CPU row function sees: items [begin, end) of the launch, on one worker.  Items are independent: how they are
  * cut into ranges must not change any result. */
 typedef struct vmt_cpu_task {
-    const void *args;             /* the launch's args */
-    void *const *buffers;         /* [num_buffers] host addresses, offsets applied */
+    const void *args;     /* the launch's args */
+    void *const *buffers; /* [num_buffers] host addresses, offsets applied */
     uint32_t begin, end;
     uint32_t worker, num_workers; /* this worker's index, for per-worker scratch */
     void *scratch;                /* this worker's, at least the launch's scratch_bytes, 64-byte aligned, dirty */
@@ -24,8 +24,8 @@ typedef struct vmt_cpu_task {
 typedef void (*vmt_cpu_fn)(const vmt_cpu_task *task);
 
 typedef struct vmt_launch {
-    const char *name;    /* the kernel's name, also in traces */
-    const void *args;    /* kargs struct, at most 4 KiB, copied by a GPU driver */
+    const char *name; /* the kernel's name, also in traces */
+    const void *args; /* kargs struct, at most 4 KiB, copied by a GPU driver */
     uint32_t args_bytes;
     struct {
         const vmt_buffer *buffer;

@@ -1,12 +1,12 @@
 #include "base/test.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #if defined(VMT_TEST_PLAIN)
 #include <pthread.h>
 #else
+#include <setjmp.h>
 #include <cmocka.h>
 #endif
 

@@ -18,8 +18,8 @@ typedef struct vmt_generation vmt_generation;
 
 typedef struct vmt_engine_config {
     vmt_sched_config sched;
-    uint32_t waiting_max;      /* sequences queued beyond the running ones; submit() past it is VMT_E_EXHAUSTED */
-    const int32_t *eos_ids;    /* [num_eos_ids] the model's end-of-sequence ids; copied */
+    uint32_t waiting_max;   /* sequences queued beyond the running ones; submit() past it is VMT_E_EXHAUSTED */
+    const int32_t *eos_ids; /* [num_eos_ids] the model's end-of-sequence ids; copied */
     uint32_t num_eos_ids;
     /* Called on the engine thread after a step that published something, once per step; must not block. */
     void (*on_progress)(void *ctx);
@@ -46,9 +46,9 @@ typedef struct vmt_generation_params {
     uint32_t n;            /* sequences, 1 .. VMT_GENERATION_N_MAX */
     vmt_sampling sampling; /* arrays are copied */
     int64_t priority;
-    vmt_str cache_salt;    /* copied */
-    bool echo_only;        /* max_tokens 0: compute prompt logprobs and stop */
-    void *user;            /* the creator's */
+    vmt_str cache_salt; /* copied */
+    bool echo_only;     /* max_tokens 0: compute prompt logprobs and stop */
+    void *user;         /* the creator's */
 } vmt_generation_params;
 
 #define VMT_GENERATION_N_MAX 128u
@@ -56,8 +56,8 @@ typedef struct vmt_generation_params {
 
 /* Allocates everything the generation will need, rings included, from arena (borrowed until destroy).  Any thread.
  * VMT_E_INVALID names the rule broken: prompt too long, id outside the vocabulary, ... */
-vmt_status vmt_generation_create(vmt_generation **out, const vmt_engine *engine, const vmt_generation_params *params,
-                                 vmt_arena *arena, vmt_err *err);
+vmt_status vmt_generation_create(vmt_generation **out, const vmt_engine *engine,
+                                 const vmt_generation_params *params, vmt_arena *arena, vmt_err *err);
 /* Only before submit() or after vmt_generation_ended(). */
 void vmt_generation_destroy(vmt_generation *gen);
 
@@ -114,7 +114,7 @@ typedef struct vmt_engine_stats { /* a consistent snapshot, any thread */
     uint64_t step_ns_total, forward_ns_total;
     uint64_t num_allocations; /* on the engine thread in steps without arrivals or ends; counted in test builds */
     uint64_t iteration_tokens_buckets[16]; /* counts at VMT_ITERATION_BUCKETS' bounds, last: above */
-    bool is_dead;             /* the model failed for good */
+    bool is_dead;                          /* the model failed for good */
 } vmt_engine_stats;
 vmt_engine_stats vmt_engine_get_stats(vmt_engine *engine);
 /* Forgets cached prefixes of blocks not in use; asynchronous. */

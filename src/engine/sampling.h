@@ -25,17 +25,17 @@ typedef struct vmt_token_run {
 } vmt_token_run;
 
 typedef struct vmt_sampling {
-    float temperature;        /* 0: greedy */
-    float top_p, min_p;       /* 1 and 0: off */
-    int32_t top_k;            /* 0: off */
-    float repetition_penalty; /* 1: off; counts prompt and output */
+    float temperature;                         /* 0: greedy */
+    float top_p, min_p;                        /* 1 and 0: off */
+    int32_t top_k;                             /* 0: off */
+    float repetition_penalty;                  /* 1: off; counts prompt and output */
     float presence_penalty, frequency_penalty; /* 0: off; count output only */
     bool has_seed;
     uint64_t seed;
     uint32_t max_tokens, min_tokens;
     bool ignore_eos;
-    int32_t num_logprobs;        /* -1: none; 0: the sampled token's; k: and the k best; INT32_MAX: the vocabulary */
-    int32_t num_prompt_logprobs; /* likewise for each prompt position */
+    int32_t num_logprobs; /* -1: none; 0: the sampled token's; k: and the k best; INT32_MAX: the vocabulary */
+    int32_t num_prompt_logprobs;   /* likewise for each prompt position */
     const int32_t *stop_token_ids; /* the model's own end ids are added by the engine unless ignore_eos */
     uint32_t num_stop_token_ids;
     const vmt_logit_bias *logit_bias;

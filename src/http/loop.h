@@ -28,6 +28,7 @@ void vmt_timer_start(vmt_timer *timer, uint64_t delay_ns); /* once; starting aga
 void vmt_timer_stop(vmt_timer *timer);
 
 /* fn runs on the loop when the process gets the signal. */
-vmt_status vmt_loop_on_signal(vmt_loop *loop, int signal_number, void (*fn)(void *ctx, int signal_number), void *ctx);
+vmt_status vmt_loop_on_signal(vmt_loop *loop, int signal_number, void (*fn)(void *ctx, int signal_number),
+                              void *ctx);
 
 #endif

@@ -15,7 +15,7 @@ typedef struct vmt_batch {
     const uint32_t *seq_lens;     /* [num_seqs] tokens in the sequence after this step */
     const int32_t *block_tables;  /* [num_seqs, block_table_stride]; unused entries 0 */
     uint32_t block_table_stride;
-    const uint32_t *logit_rows;   /* [num_logits] rows whose logits are wanted, ascending */
+    const uint32_t *logit_rows; /* [num_logits] rows whose logits are wanted, ascending */
 } vmt_batch;
 
 #endif

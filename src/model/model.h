@@ -27,12 +27,12 @@ const vmt_model_config *vmt_model_get_config(const vmt_model *model);
 uint64_t vmt_model_weight_bytes(const vmt_model *model);
 
 typedef struct vmt_model_kv_options {
-    uint32_t block_size;        /* 8, 16 or 32 */
-    vmt_dtype dtype;            /* F32, F16, BF16 */
-    uint32_t num_blocks;        /* the null block included */
-    uint32_t tokens_max;        /* most rows in one step: sizes the scratch */
-    uint32_t logits_max;        /* most logit rows in one step */
-    uint32_t context_max;       /* longest sequence */
+    uint32_t block_size;  /* 8, 16 or 32 */
+    vmt_dtype dtype;      /* F32, F16, BF16 */
+    uint32_t num_blocks;  /* the null block included */
+    uint32_t tokens_max;  /* most rows in one step: sizes the scratch */
+    uint32_t logits_max;  /* most logit rows in one step */
+    uint32_t context_max; /* longest sequence */
 } vmt_model_kv_options;
 /* Bytes of one block over all layers, K and V. */
 size_t vmt_model_kv_block_bytes(const vmt_model *model, uint32_t block_size, vmt_dtype dtype);

@@ -39,14 +39,18 @@ typedef struct vmt_attention_args {
     vmt_tensor q, out;             /* F32 [num_tokens, q_stride], [num_tokens, out_stride]; RoPE already applied */
     uint32_t q_stride, out_stride; /* elements */
     vmt_tensor k_cache, v_cache;
-    const uint32_t *cu_seqlens_q;  /* [num_seqs + 1] */
-    const uint32_t *seq_lens;      /* [num_seqs] counts this step's tokens */
-    const int32_t *block_tables;   /* [num_seqs, block_table_stride] */
+    const uint32_t *cu_seqlens_q; /* [num_seqs + 1] */
+    const uint32_t *seq_lens;     /* [num_seqs] counts this step's tokens */
+    const int32_t *block_tables;  /* [num_seqs, block_table_stride] */
     uint32_t num_seqs, block_table_stride;
     float scale;
     float soft_cap;          /* 0: none; else s = cap * tanh(s / cap) */
     uint32_t sliding_window; /* 0: none; else a query sees itself and the window - 1 positions before it */
+    vmt_tensor scratch;      /* vmt_attention_scratch_bytes() of memory, content of no interest */
 } vmt_attention_args;
+/* context_max: longest sequence; tokens_max: most query rows in one launch. */
+size_t vmt_attention_scratch_bytes(const vmt_kv_layout *layout, uint32_t num_heads, uint32_t context_max,
+                                   uint32_t tokens_max, uint32_t num_workers);
 vmt_status vmt_attention(vmt_backend *be, const vmt_attention_args *args);
 void vmt_attention_ref(const vmt_attention_args *args);
 

@@ -10,15 +10,16 @@
 
 /* A [rows, cols] matrix ready for matmul on one backend. */
 typedef struct vmt_weight {
-    vmt_tensor src;         /* as it came from the file, or the packed copy's logical view */
-    uint32_t rows, cols;    /* out_features, in_features */
+    vmt_tensor src;                     /* as it came from the file, or the packed copy's logical view */
+    uint32_t rows, cols;                /* out_features, in_features */
     const struct vmt_matmul_kind *kind; /* row of the plan table: layout and kernels */
-    vmt_buffer packed;      /* owned if bytes > 0 */
+    vmt_buffer packed;                  /* owned if bytes > 0 */
 } vmt_weight;
 
 /* Chooses the layout for this backend and packs in parallel if the table's row wants it.  *packed_out says whether the
  * source is no longer needed.  Several source tensors stacked by rows (q, k, v; gate, up) become one weight when their
- * dtype and cols agree; the caller then gives row offsets in vmt_matmul_out.  Errors name no tensor: the caller does. */
+ * dtype and cols agree; the caller then gives row offsets in vmt_matmul_out.  Errors name no tensor: the caller
+ * does. */
 vmt_status vmt_weight_init(vmt_weight *out, vmt_backend *be, const vmt_tensor *parts, uint32_t num_parts,
                            bool *packed_out, vmt_err *err);
 void vmt_weight_reset(vmt_weight *weight, vmt_backend *be);
@@ -27,14 +28,14 @@ void vmt_weight_row(const vmt_weight *weight, uint32_t row, float *out);
 
 typedef struct vmt_matmul_args {
     const vmt_weight *weight;
-    const float *bias;      /* [rows] or NULL */
-    vmt_tensor x;           /* F32 [num_rows, x_stride]; the first cols elements of a row are used */
-    vmt_tensor out;         /* F32 [num_rows, out_stride] */
+    const float *bias; /* [rows] or NULL */
+    vmt_tensor x;      /* F32 [num_rows, x_stride]; the first cols elements of a row are used */
+    vmt_tensor out;    /* F32 [num_rows, out_stride] */
     uint32_t num_rows;
     uint32_t x_stride, out_stride; /* elements */
-    bool accumulate;        /* out += x W^T, for residual streams */
-    float out_scale;        /* out (+)= out_scale * (x W^T + bias); 1 usually */
-    const uint32_t *row_ids; /* if not NULL: row i of x is x[row_ids[i]] (logits of selected rows) */
+    bool accumulate;               /* out += x W^T, for residual streams */
+    float out_scale;               /* out (+)= out_scale * (x W^T + bias); 1 usually */
+    const uint32_t *row_ids;       /* if not NULL: row i of x is x[row_ids[i]] (logits of selected rows) */
 } vmt_matmul_args;
 
 vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args);

@@ -15,8 +15,19 @@ typedef struct vmt_gguf vmt_gguf;
 #define VMT_GGUF_ALIGNMENT_MAX (1u << 20)
 
 typedef enum vmt_gguf_type { /* the file format's numbers */
-    VMT_GGUF_U8, VMT_GGUF_I8, VMT_GGUF_U16, VMT_GGUF_I16, VMT_GGUF_U32, VMT_GGUF_I32, VMT_GGUF_F32,
-    VMT_GGUF_BOOL, VMT_GGUF_STRING, VMT_GGUF_ARRAY, VMT_GGUF_U64, VMT_GGUF_I64, VMT_GGUF_F64,
+                             VMT_GGUF_U8,
+                             VMT_GGUF_I8,
+                             VMT_GGUF_U16,
+                             VMT_GGUF_I16,
+                             VMT_GGUF_U32,
+                             VMT_GGUF_I32,
+                             VMT_GGUF_F32,
+                             VMT_GGUF_BOOL,
+                             VMT_GGUF_STRING,
+                             VMT_GGUF_ARRAY,
+                             VMT_GGUF_U64,
+                             VMT_GGUF_I64,
+                             VMT_GGUF_F64,
 } vmt_gguf_type;
 
 /* map and path are borrowed until destroy; path is for messages. */
@@ -37,7 +48,8 @@ bool vmt_gguf_str(const vmt_gguf *gguf, const char *key, vmt_str *out);
 typedef struct vmt_gguf_array {
     vmt_gguf_type elem_type;
     uint32_t len;
-    const uint8_t *data; /* fixed-size elements, maybe unaligned; strings are length-prefixed: use the verbs below */
+    const uint8_t
+        *data; /* fixed-size elements, maybe unaligned; strings are length-prefixed: use the verbs below */
     size_t bytes;
 } vmt_gguf_array;
 bool vmt_gguf_get_array(const vmt_gguf *gguf, const char *key, vmt_gguf_array *out);

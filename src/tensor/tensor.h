@@ -25,7 +25,9 @@ typedef struct vmt_tensor {
     uint64_t shape[VMT_TENSOR_DIMS_MAX];
 } vmt_tensor;
 
-static inline void *vmt_tensor_data(const vmt_tensor *t) { return t->buffer->host + t->offset; }
+static inline void *vmt_tensor_data(const vmt_tensor *t) {
+    return t->buffer->host + t->offset;
+}
 uint64_t vmt_tensor_elems(const vmt_tensor *t);
 size_t vmt_tensor_bytes(const vmt_tensor *t);
 /* "[576, 49152] Q4_1" into out, cut to cap. */

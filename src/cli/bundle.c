@@ -1,0 +1,218 @@
+#include "cli/bundle.h"
+
+#include "backend/cpu/cpu.h"
+#include "base/log.h"
+#include "cli/bundle_text.h"
+#include "cli/environment.h"
+#include "cli/progress.h"
+#include "hub/resolve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
+/* Without an explicit figure the cache takes at most this much of a machine that others use too. */
+#define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
+/* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
+#define LOGIT_ROWS_MAX 512u
+
+const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
+
+static void download_progress(void *ctx, const char *label, uint64_t done, uint64_t total) {
+    vmt_progress *bar = ctx;
+    if (bar->started_ns == 0) vmt_progress_begin(bar, label, false);
+    vmt_progress_update(bar, done, total);
+}
+
+static vmt_status find_model(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
+    vmt_progress bar = {0};
+    vmt_hub_config hub = vmt_environment_hub(bundle->arena);
+    if (options->download_dir.len > 0) hub.cache_dir = vmt_arena_dup(bundle->arena, options->download_dir).ptr;
+    if (!options->quiet) {
+        hub.progress = download_progress;
+        hub.progress_ctx = &bar;
+    }
+    vmt_buf path;
+    vmt_buf_init(&path, 0);
+    vmt_status status = vmt_hub_resolve(&hub, options->model, &path, err);
+    vmt_progress_end(&bar);
+    if (status == VMT_OK) {
+        bundle->path = (char *)vmt_arena_dup(bundle->arena, vmt_buf_str(&path)).ptr;
+        if (bundle->path == NULL) status = vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the model's path");
+    }
+    vmt_buf_free(&path);
+    return status;
+}
+
+static vmt_status open_config(vmt_bundle *bundle, vmt_err *err) {
+    bundle->config = VMT_ARENA_NEW(bundle->arena, vmt_model_config, 1);
+    if (bundle->config == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the model's config");
+    const vmt_gguf *gguf = vmt_weight_file_gguf(bundle->weights);
+    if (gguf != NULL) return vmt_model_config_from_gguf(bundle->config, gguf, err);
+
+    vmt_buf text;
+    bool found = false;
+    vmt_json_doc *doc = NULL;
+    vmt_buf_init(&text, 0);
+    vmt_status status = vmt_bundle_read(bundle->path, "config.json", VMT_CONFIG_JSON_MAX, &text, &found, err);
+    if (status == VMT_OK && !found) {
+        status = vmt_fail(err, VMT_E_NOT_FOUND, "%.160s has no config.json", bundle->path);
+    }
+    if (status == VMT_OK) status = vmt_json_parse(&doc, vmt_buf_str(&text), err);
+    if (status == VMT_OK) status = vmt_model_config_from_json(bundle->config, vmt_json_root(doc), err);
+    vmt_json_doc_destroy(doc);
+    vmt_buf_free(&text);
+    return status;
+}
+
+vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+    *out = (vmt_bundle){.arena = vmt_arena_create(BUNDLE_ARENA_MAX)};
+    if (out->arena == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to open a model");
+    vmt_buf_init(&out->tokenizer_config_json, 0);
+    VMT_TRY(find_model(out, options, err));
+    VMT_TRY(vmt_weight_file_open(&out->weights, out->path, err));
+    VMT_TRY(open_config(out, err));
+    VMT_TRY(vmt_bundle_open_tokenizer(out, options, err));
+    VMT_TRY(vmt_bundle_open_template(out, options, err));
+    return vmt_bundle_open_defaults(out, options, err);
+}
+
+static vmt_status choose_kv_dtype(vmt_bundle *bundle, vmt_str name, vmt_err *err) {
+    static const struct {
+        const char *name;
+        vmt_dtype dtype;
+    } names[] = {
+        {"float32", VMT_F32}, {"float", VMT_F32}, {"float16", VMT_F16}, {"half", VMT_F16}, {"bfloat16", VMT_BF16},
+    };
+    for (size_t i = 0; i < VMT_COUNT(names); i++) {
+        if (vmt_str_eq_c(name, names[i].name)) {
+            bundle->kv_dtype = names[i].dtype;
+            return VMT_OK;
+        }
+    }
+    if (name.len > 0 && !vmt_str_eq_c(name, "auto")) {
+        return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--kv-cache-dtype",
+                              "--kv-cache-dtype %.32s is not supported on the CPU; choose auto, float32, float16 or "
+                              "bfloat16",
+                              name.ptr);
+    }
+    /* As exact as the weights: a float32 checkpoint keeps float32 keys, so that answers equal the reference's. */
+    vmt_dtype weights = bundle->config->dtype;
+    bundle->kv_dtype = weights == VMT_F32 || weights == VMT_BF16 ? weights : VMT_F16;
+    return VMT_OK;
+}
+
+/* How much the KV cache may take: what was asked for, or a share of what is left after the weights. */
+static uint64_t kv_budget(const vmt_bundle *bundle, const vmt_bundle_options *options) {
+    if (options->kv_cache_memory_bytes > 0) return (uint64_t)options->kv_cache_memory_bytes;
+    uint64_t free_bytes = vmt_cpu_memory_available_bytes();
+    uint64_t half = free_bytes / 2 > bundle->scratch_bytes ? free_bytes / 2 - bundle->scratch_bytes : 0;
+    if (options->memory_utilization <= 0) return VMT_MIN(half, CPU_KV_BYTES_DEFAULT);
+    double share = (double)vmt_cpu_memory_bytes() * options->memory_utilization;
+    double used = (double)bundle->weight_bytes + (double)bundle->scratch_bytes;
+    uint64_t asked = share > used ? (uint64_t)(share - used) : 0;
+    return VMT_MIN(asked, free_bytes);
+}
+
+static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_model_kv_options *kv,
+                          vmt_err *err) {
+    uint32_t context = bundle->config->context_max;
+    uint32_t wanted = options->max_model_len > 0 ? (uint32_t)VMT_MIN(options->max_model_len, UINT32_MAX) : context;
+    if (options->max_model_len > (int64_t)context) {
+        return vmt_fail_param(err, VMT_E_INVALID, "--max-model-len",
+                              "--max-model-len is %lld, the model's context is %u tokens",
+                              (long long)options->max_model_len, context);
+    }
+    kv->block_size = bundle->block_size = (uint32_t)options->block_size;
+    kv->dtype = bundle->kv_dtype;
+    kv->context_max = wanted;
+    kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
+    kv->logits_max = VMT_MAX((uint32_t)options->max_num_seqs, VMT_MIN(kv->tokens_max, LOGIT_ROWS_MAX));
+    size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
+    bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
+    uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
+    /* More blocks than every seat at full length can never be used. */
+    uint64_t per_seq = ((uint64_t)wanted + kv->block_size - 1) / kv->block_size;
+    blocks = VMT_MIN(blocks, per_seq * (uint64_t)options->max_num_seqs + 1);
+    if (options->num_blocks_override > 0) blocks = (uint64_t)options->num_blocks_override;
+    blocks = VMT_MIN(blocks, (uint64_t)VMT_BLOCKS_MAX);
+    if (blocks < 2) {
+        return vmt_fail(err, VMT_E_EXHAUSTED,
+                        "the KV cache's budget is %.0f MB, one block of %u tokens needs %.2f MB and two are the least",
+                        (double)budget * 1e-6, kv->block_size, (double)block_bytes * 1e-6);
+    }
+    kv->num_blocks = bundle->num_blocks = (uint32_t)blocks;
+    bundle->kv_bytes = blocks * block_bytes;
+    uint64_t fits = (blocks - 1) * kv->block_size;
+    if (fits < wanted) {
+        vmt_log_warn("event=context_reduced max_model_len=%llu asked=%u note=\"the KV budget of %.0f MB holds no "
+                     "more; raise it with --kv-cache-memory-bytes\"",
+                     (unsigned long long)fits, wanted, (double)budget * 1e-6);
+        kv->context_max = (uint32_t)fits;
+    }
+    bundle->max_model_len = kv->context_max;
+    return VMT_OK;
+}
+
+static void load_progress(void *ctx, uint64_t done, uint64_t total) {
+    vmt_progress_update(ctx, done, total);
+}
+
+vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
+    VMT_TRY(vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err));
+    vmt_progress bar;
+    vmt_progress_begin(&bar, "loading weights", options->quiet);
+    vmt_model_progress progress = {load_progress, &bar};
+    vmt_status status =
+        vmt_model_open(&bundle->model, bundle->config, bundle->weights, bundle->backend, progress, err);
+    vmt_progress_end(&bar);
+    if (status != VMT_OK) return status;
+    bundle->weight_bytes = vmt_model_weight_bytes(bundle->model);
+    vmt_model_kv_options kv = {0};
+    VMT_TRY(size_kv(bundle, options, &kv, err));
+    VMT_TRY(vmt_model_kv_create(bundle->model, &kv, err));
+    vmt_log_info("event=memory weights_mb=%.0f kv_cache_mb=%.0f kv_dtype=%s scratch_mb=%.0f num_blocks=%u "
+                 "block_size=%u max_model_len=%u threads=%u isa=%s",
+                 (double)bundle->weight_bytes * 1e-6, (double)bundle->kv_bytes * 1e-6,
+                 vmt_dtype_get(bundle->kv_dtype)->name, (double)bundle->scratch_bytes * 1e-6, bundle->num_blocks,
+                 bundle->block_size, bundle->max_model_len, bundle->backend->num_workers,
+                 vmt_isa_name(vmt_isa_best()));
+    return VMT_OK;
+}
+
+vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,
+                             void (*on_progress)(void *ctx), void *ctx, vmt_engine **out, vmt_err *err) {
+    vmt_engine_config config = {
+        .sched =
+            {
+                .num_blocks = bundle->num_blocks,
+                .block_size = bundle->block_size,
+                .max_num_seqs = (uint32_t)options->max_num_seqs,
+                .max_num_batched_tokens = (uint32_t)options->max_num_batched_tokens,
+                .max_model_len = bundle->max_model_len,
+                .long_prefill_token_threshold = (uint32_t)options->long_prefill_token_threshold,
+                .enable_prefix_caching = options->enable_prefix_caching,
+                .enable_chunked_prefill = options->enable_chunked_prefill,
+                .policy = vmt_str_eq_c(options->scheduling_policy, "priority") ? VMT_SCHED_PRIORITY : VMT_SCHED_FCFS,
+                .hash_key = vmt_hash_key_random(),
+            },
+        .waiting_max = 16384,
+        .eos_ids = bundle->eos_ids,
+        .num_eos_ids = bundle->num_eos_ids,
+        .on_progress = on_progress,
+        .on_progress_ctx = ctx,
+    };
+    return vmt_engine_create(out, &config, vmt_model_runner(bundle->model), err);
+}
+
+void vmt_bundle_close(vmt_bundle *bundle) {
+    vmt_model_close(bundle->model);
+    vmt_backend_destroy(bundle->backend);
+    vmt_chat_template_destroy(bundle->chat_template);
+    vmt_tokenizer_destroy(bundle->tokenizer);
+    vmt_weight_file_close(bundle->weights);
+    vmt_buf_free(&bundle->tokenizer_config_json);
+    vmt_arena_destroy(bundle->arena);
+    *bundle = (vmt_bundle){0};
+}
