@@ -72,11 +72,6 @@ void vmt_engine_cancel(vmt_engine *engine, vmt_generation *gen, int32_t seq_idx)
 /* A generation with news, or NULL.  Each is given out once per piece of news; call until NULL after on_progress. */
 vmt_generation *vmt_engine_take_ready(vmt_engine *engine);
 
-typedef struct vmt_token_logprob {
-    int32_t token_id;
-    float logprob;
-} vmt_token_logprob;
-
 typedef struct vmt_output_token {
     int32_t token_id;
     float logprob;                /* of token_id; 0 when none were asked for */
