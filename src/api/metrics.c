@@ -200,8 +200,9 @@ static void write_engine(const struct page *p, const vmt_engine_stats *s) {
            (double)sched->num_preemptions);
     vmt_histogram iteration;
     vmt_histogram_init(&iteration, bounds_iteration, VMT_COUNT(bounds_iteration));
-    for (uint32_t i = 0; i <= iteration.num_bounds; i++) {
-        iteration.counts[i] = s->iteration_tokens_buckets[i];
+    for (uint32_t i = 0; i < VMT_COUNT(s->iteration_tokens_buckets); i++) {
+        /* The engine's bounds begin with these and go on. */
+        iteration.counts[VMT_MIN(i, iteration.num_bounds)] += s->iteration_tokens_buckets[i];
         iteration.count += s->iteration_tokens_buckets[i];
     }
     iteration.sum = (double)(s->num_prompt_tokens + s->num_generated_tokens);
