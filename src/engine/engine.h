@@ -24,6 +24,7 @@ typedef struct vmt_engine_config {
     /* Called on the engine thread after a step that published something, once per step; must not block. */
     void (*on_progress)(void *ctx);
     void *on_progress_ctx;
+    uint64_t (*count_allocations)(void); /* tests: the calling thread's allocations so far; else NULL */
 } vmt_engine_config;
 
 vmt_status vmt_engine_create(vmt_engine **out, const vmt_engine_config *config, vmt_runner runner, vmt_err *err);
@@ -52,6 +53,7 @@ typedef struct vmt_generation_params {
 } vmt_generation_params;
 
 #define VMT_GENERATION_N_MAX 128u
+#define VMT_PROMPT_LOGIT_ROWS 128u /* max_num_logit_rows of a step when the configuration leaves it at 0 */
 #define VMT_OUTPUT_RING      256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
 
 /* Allocates everything the generation will need, rings included, from arena (borrowed until destroy).  Any thread.
@@ -102,6 +104,9 @@ typedef struct vmt_generation_stats { /* complete once the first token is out; t
     uint64_t submitted_ns, scheduled_ns, first_token_ns, last_token_ns;
 } vmt_generation_stats;
 vmt_generation_stats vmt_generation_get_stats(const vmt_generation *gen);
+
+/* Upper bounds, inclusive, of the counts of tokens per step. */
+#define VMT_ITERATION_BUCKETS {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}
 
 typedef struct vmt_engine_stats { /* a consistent snapshot, any thread */
     vmt_sched_stats sched;
