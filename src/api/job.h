@@ -74,11 +74,12 @@ struct vmt_choice {
     vmt_buf token_ids; /* JSON numbers joined by commas; only with return_token_ids */
     vmt_buf chat_logprobs;
     vmt_logprobs_lists logprobs;
-    uint32_t num_tokens;  /* taken so far */
-    uint32_t num_unsent;  /* of them since the last delta */
-    uint32_t num_echoed;  /* prompt tokens that on_prompt sent */
-    uint64_t echo_offset; /* code points of them */
-    bool has_role_sent, has_prompt_sent, has_sent, is_finished;
+    uint32_t num_tokens;   /* taken so far */
+    uint32_t num_unsent;   /* of them since the last delta */
+    uint32_t num_echoed;   /* prompt tokens that on_prompt sent */
+    uint64_t echo_offset;  /* code points of them */
+    vmt_output_token held; /* with is_holding: the last token, taken before its end was published */
+    bool is_holding, has_role_sent, has_prompt_sent, has_sent, is_finished;
     vmt_finish finish;
     int32_t stop_token_id;   /* -1: none */
     int32_t stop_string_idx; /* -1: none */
