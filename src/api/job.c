@@ -292,15 +292,28 @@ static bool choice_failed(const vmt_choice *choice) {
            vmt_logprobs_lists_failed(&choice->logprobs);
 }
 
+/* The next token that can be dealt with.  How one that ends its sequence is shown depends on the kind of end, which
+ * the engine publishes a moment later, with news of its own. */
+static bool next_token(vmt_choice *choice, vmt_output_token *token) {
+    vmt_generation *gen = choice->gen->gen;
+    if (!choice->is_holding) {
+        if (!vmt_generation_next(gen, choice->seq_idx, &choice->held)) return false;
+        choice->is_holding = true;
+    }
+    if (choice->held.is_end && vmt_generation_finish(gen, choice->seq_idx, NULL) == VMT_FINISH_NONE) return false;
+    choice->is_holding = false;
+    *token = choice->held;
+    return true;
+}
+
 /* Takes what the ring holds.  false: the job has failed and is answered. */
 static bool drain(vmt_job *job, vmt_choice *choice) {
     vmt_generation *gen = choice->gen->gen;
     uint32_t num_before = choice->num_tokens;
     vmt_output_token token;
-    while (!choice->is_finished && vmt_generation_next(gen, choice->seq_idx, &token))
-        take_token(job, choice, &token);
+    while (!choice->is_finished && next_token(choice, &token)) take_token(job, choice, &token);
     count_tokens(job, choice, num_before);
-    if (!choice->is_finished) {
+    if (!choice->is_finished && !choice->is_holding) {
         int32_t stop_token_id = -1;
         vmt_finish finish = vmt_generation_finish(gen, choice->seq_idx, &stop_token_id);
         if (finish != VMT_FINISH_NONE) finish_choice(job, choice, finish, stop_token_id);
