@@ -31,7 +31,7 @@ const vmt_serve_options vmt_serve_defaults = {
 #define API(n, k, v, f, d, h)     .group = "Chat and API", ROW(n, k, v, f, d, h)
 #define LOGGING(n, k, v, f, d, h) .group = "Logging", ROW(n, k, v, f, d, h)
 
-const vmt_flag vmt_serve_flags[] = {
+static const vmt_flag flags[] = {
     {SERVER("host", STR, "HOST", host, "127.0.0.1",
             "address to listen on: this machine only; --host 0.0.0.0 opens the server to the network, then set "
             "--api-key")},
@@ -115,15 +115,14 @@ const vmt_flag vmt_serve_flags[] = {
 #include "cli/server_compat_flags.def"
 #include "cli/compat_flags_end.def"
 };
-const uint32_t vmt_num_serve_flags = VMT_COUNT(vmt_serve_flags);
 
 const vmt_command vmt_serve_command = {
     .name = "serve",
-    .summary = "serve a model over HTTP",
+    .summary = "loads a model and serves it over HTTP",
     .usage = "vmetal serve [MODEL] [flags]",
     .positional = "MODEL",
-    .flags = vmt_serve_flags,
-    .num_flags = VMT_COUNT(vmt_serve_flags),
+    .flags = flags,
+    .num_flags = VMT_COUNT(flags),
     .positional_offset = offsetof(vmt_serve_options, model_args),
     .positionals_max = 1,
     .example = "vmetal serve SmolLM2-135M-Instruct --port 8000",

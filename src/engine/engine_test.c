@@ -41,12 +41,12 @@ void *realloc(void *ptr, size_t size) {
     num_allocations++;
     return __libc_realloc(ptr, size);
 }
-static uint64_t count_allocations(void) {
+static uint64_t count_of_thread(void) {
     return num_allocations;
 }
 #else
-#define CAN_COUNT         0
-#define count_allocations NULL
+#define CAN_COUNT       0
+#define count_of_thread NULL
 #endif
 
 /* ---- a rig: fake model, engine, and this thread as the consumer */
@@ -107,7 +107,7 @@ static struct rig *rig_of(vmt_test *t) {
         .num_eos_ids = 0,
         .on_progress = on_progress,
         .on_progress_ctx = rig,
-        .count_allocations = count_allocations,
+        .count_allocations = count_of_thread,
     };
     pthread_mutex_init(&rig->lock, NULL);
     pthread_cond_init(&rig->changed, NULL);
