@@ -7,12 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLOCK_SIZE     16u
-#define NUM_SEQS_MAX   64u
-#define BATCHED_MAX    512u
-#define LOGITS_MAX     1024u
-#define PEAK           8.0f
-#define IDLE_WAIT_MS   10000u
+#define BLOCK_SIZE   16u
+#define NUM_SEQS_MAX 64u
+#define BATCHED_MAX  512u
+#define LOGITS_MAX   1024u
+#define PEAK         8.0f
+#define IDLE_WAIT_MS 10000u
 
 struct test_api {
     test_server *server;
@@ -134,7 +134,8 @@ static void make_engine(vmt_test *t, test_api *a, uint32_t waiting_max) {
         .on_progress = on_progress,
         .on_progress_ctx = a,
     };
-    const vmt_runner runner = {.self = a, .vocab = TEST_VOCAB, .max_model_len = TEST_MODEL_LEN, .forward = forward};
+    const vmt_runner runner = {
+        .self = a, .vocab = TEST_VOCAB, .max_model_len = TEST_MODEL_LEN, .forward = forward};
     vmt_err err = {0};
     if (vmt_engine_create(&a->engine, &config, runner, &err)) vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
 }
@@ -254,8 +255,9 @@ void test_api_wait_idle(vmt_test *t, test_api *a) {
 /* ---- the client */
 
 static vmt_str compose(vmt_test *t, const char *method, const char *path, const char *headers, vmt_str body) {
-    return vmt_arena_printf(t->arena, "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%.*s",
-                            method, path, headers ? headers : "", body.len, VMT_STR_ARG(body));
+    return vmt_arena_printf(
+        t->arena, "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%.*s", method,
+        path, headers ? headers : "", body.len, VMT_STR_ARG(body));
 }
 
 test_answer test_request(vmt_test *t, const test_api *a, const char *method, const char *path, const char *headers,
