@@ -29,7 +29,8 @@ typedef struct vmt_engine_config {
 
 vmt_status vmt_engine_create(vmt_engine **out, const vmt_engine_config *config, vmt_runner runner, vmt_err *err);
 vmt_status vmt_engine_start(vmt_engine *engine, vmt_err *err); /* starts the thread */
-/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT. */
+/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT, and on_progress runs once more, on the
+ * caller's thread. */
 void vmt_engine_stop(vmt_engine *engine);
 void vmt_engine_destroy(vmt_engine *engine); /* after stop() and after every generation was destroyed */
 
@@ -52,9 +53,9 @@ typedef struct vmt_generation_params {
     void *user;         /* the creator's */
 } vmt_generation_params;
 
-#define VMT_GENERATION_N_MAX 128u
+#define VMT_GENERATION_N_MAX  128u
 #define VMT_PROMPT_LOGIT_ROWS 128u /* max_num_logit_rows of a step when the configuration leaves it at 0 */
-#define VMT_OUTPUT_RING      256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
+#define VMT_OUTPUT_RING       256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
 
 /* Allocates everything the generation will need, rings included, from arena (borrowed until destroy).  Any thread.
  * VMT_E_INVALID names the rule broken: prompt too long, id outside the vocabulary, ... */
