@@ -23,7 +23,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1
 #endif
-#if defined(__GLIBC__) && !defined(IS_SANITIZED)
+#if defined(__GLIBC__) && !defined(IS_SANITIZED) && !defined(VMT_TEST_PLAIN) /* a static C library has its own */
 #define CAN_COUNT 1
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
