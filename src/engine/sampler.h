@@ -48,6 +48,7 @@ typedef struct vmt_sample {
     uint32_t rank;          /* 1 + how many raw logits are strictly greater; 0 unless asked for */
     vmt_token_logprob *top; /* the caller's, room for num_logprobs (at most vocab) */
     uint32_t num_top;
+    bool is_end; /* the engine's: the token ended its sequence */
 } vmt_sample;
 
 bool vmt_sampling_has_penalties(const vmt_sampling *sampling);
