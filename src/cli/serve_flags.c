@@ -18,6 +18,7 @@ const vmt_serve_options vmt_serve_defaults = {
     .content_format = {"auto", 4},
     .max_logprobs = 20,
     .stream_interval = 1,
+    .enable_prompt_tokens_details = true,
     .log_level = {"info", 4},
     .log_stats_interval_s = 10,
     .device = {"auto", 4},
