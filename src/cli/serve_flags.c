@@ -21,6 +21,8 @@ const vmt_serve_options vmt_serve_defaults = {
     .enable_prompt_tokens_details = true,
     .log_level = {"info", 4},
     .log_stats_interval_s = 10,
+    .shutdown_timeout_s = 30,
+    .ping_interval_ms = 10000,
     .device = {"auto", 4},
 };
 
@@ -60,7 +62,7 @@ static const vmt_flag flags[] = {
      .min = 1024, .max = 1e9},
     {SERVER("h11-max-header-count", INT, "N", max_header_count, "256", "most headers of a request"), .min = 8,
      .max = 65536},
-    {SERVER("shutdown-timeout", INT, "S", shutdown_timeout_s, "0",
+    {SERVER("shutdown-timeout", INT, "S", shutdown_timeout_s, "30",
             "seconds that requests in progress get when the server is told to stop"),
      .min = 0, .max = 86400},
     {SERVER("config", STR, "FILE", config, NULL, "read flags from a YAML file; the command line wins")},
@@ -90,7 +92,7 @@ static const vmt_flag flags[] = {
      .min = -1, .max = 1e7},
     {API("seed", INT, "N", seed, "0", "seed of requests that bring none"), .min = -0x1p63, .max = 0x1p63},
     {API("stream-interval", INT, "N", stream_interval, "1", "tokens per streamed chunk"), .min = 1, .max = 4096},
-    {API("ping-interval-ms", INT, "MS", ping_interval_ms, "0",
+    {API("ping-interval-ms", INT, "MS", ping_interval_ms, "10000",
          "send an SSE comment when a stream was silent for so long; 0: never"),
      .min = 0, .max = 3600000},
     {API("enable-prompt-tokens-details", BOOL, NULL, enable_prompt_tokens_details, NULL,
