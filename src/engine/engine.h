@@ -52,9 +52,9 @@ typedef struct vmt_generation_params {
     void *user;         /* the creator's */
 } vmt_generation_params;
 
-#define VMT_GENERATION_N_MAX 128u
+#define VMT_GENERATION_N_MAX  128u
 #define VMT_PROMPT_LOGIT_ROWS 128u /* max_num_logit_rows of a step when the configuration leaves it at 0 */
-#define VMT_OUTPUT_RING      256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
+#define VMT_OUTPUT_RING       256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
 
 /* Allocates everything the generation will need, rings included, from arena (borrowed until destroy).  Any thread.
  * VMT_E_INVALID names the rule broken: prompt too long, id outside the vocabulary, ... */
@@ -78,6 +78,7 @@ typedef struct vmt_output_token {
     int32_t token_id;
     float logprob;                /* of token_id; 0 when none were asked for */
     uint32_t rank;                /* 1 is the most likely */
+    bool is_end;                  /* it ended its sequence: vmt_generation_finish() will say how, if not yet */
     const vmt_token_logprob *top; /* [num_top] most likely first; valid until the next call for this sequence */
     uint32_t num_top;
 } vmt_output_token;

@@ -158,6 +158,7 @@ static vmt_output_token output_of(const vmt_sample *sample) {
         .rank = sample->rank,
         .top = sample->top,
         .num_top = sample->num_top,
+        .is_end = sample->is_end,
     };
 }
 

@@ -49,6 +49,20 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
     vmt_outbox_note(engine->outbox, &gen->out);
 }
 
+/* Did the last token end the sequence?  In vLLM's order: end of sequence, stop ids, length. */
+static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
+    const vmt_generation *gen = s->gen;
+    int32_t token_id = s->seq.tokens[s->seq.num_tokens - 1];
+    uint32_t i = 0;
+    while (i < gen->num_end_ids && gen->end_ids[i] != token_id) i++;
+    *stop_token_id = -1;
+    if (i < gen->num_end_ids && s->num_output >= gen->sampling.min_tokens) {
+        if (i >= gen->num_eos_ids) *stop_token_id = token_id;
+        return VMT_FINISH_STOP;
+    }
+    return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
+}
+
 static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     vmt_generation *gen = s->gen;
     vmt_sample_args args = {
@@ -67,19 +81,17 @@ static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     vmt_scheduler_append(engine->sched, &s->seq, token_id);
     if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
     s->num_output++;
+    /* The reader may take the token before the end is published: it must know to wait for that. */
+    int32_t stop_token_id;
+    slot->is_end = end_of(s, &stop_token_id) != VMT_FINISH_NONE;
     vmt_output_ring_push(&s->ring);
 }
 
-/* After a token: did it end the sequence?  In vLLM's order: end of sequence, stop ids, length. */
 static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
-    const vmt_generation *gen = s->gen;
-    int32_t token_id = s->seq.tokens[s->seq.num_tokens - 1];
-    uint32_t i = 0;
-    while (i < gen->num_end_ids && gen->end_ids[i] != token_id) i++;
-    if (i < gen->num_end_ids && s->num_output >= gen->sampling.min_tokens) {
-        vmt_engine_end_sequence(engine, s, VMT_FINISH_STOP, i < gen->num_eos_ids ? -1 : token_id);
-    } else if (s->seq.num_tokens == s->seq.tokens_cap) {
-        vmt_engine_end_sequence(engine, s, VMT_FINISH_LENGTH, -1);
+    int32_t stop_token_id;
+    vmt_finish finish = end_of(s, &stop_token_id);
+    if (finish != VMT_FINISH_NONE) {
+        vmt_engine_end_sequence(engine, s, finish, stop_token_id);
     } else {
         s->seq.is_paused = vmt_output_ring_is_full(&s->ring);
     }

@@ -13,7 +13,7 @@ static bool is_hex(char c) {
 }
 
 /* White space as Unicode has it today; PCRE2's own \s takes in U+180E. */
-#define SPACES                                                                                                       \
+#define SPACES \
     "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
 /* Oniguruma writes a code point as \uHHHH, PCRE2 as \x{HHHH}; and its \h is a hexadecimal digit. */
