@@ -7,12 +7,12 @@
 
 #include "text/vocab.h"
 
-#define VMT_CACHE_SHORT_SETS  (1u << 14) /* 1 MiB: about what a core's own cache holds */
-#define VMT_CACHE_LONG_SLOTS  (1u << 12) /* 256 KiB */
-#define VMT_CACHE_SHORT_MAX   15u        /* bytes of a short word */
-#define VMT_CACHE_LONG_MAX    32u
-#define VMT_CACHE_SHORT_IDS   3u
-#define VMT_CACHE_LONG_IDS    7u
+#define VMT_CACHE_SHORT_SETS (1u << 14) /* 1 MiB: about what a core's own cache holds */
+#define VMT_CACHE_LONG_SLOTS (1u << 12) /* 256 KiB */
+#define VMT_CACHE_SHORT_MAX  15u        /* bytes of a short word */
+#define VMT_CACHE_LONG_MAX   32u
+#define VMT_CACHE_SHORT_IDS  3u
+#define VMT_CACHE_LONG_IDS   7u
 
 typedef struct vmt_short_key {
     uint64_t lo, hi; /* the bytes, zero-padded; the length in the top byte.  A word is never empty: 0 is no word */
