@@ -1,4 +1,5 @@
 /* text/grammar_atoms.c: conjunctions of schemas: what they are made of, and the choices that split them. */
+#include "json/json_writer.h"
 #include "text/grammar_schema.h"
 
 /* ---- lists */
@@ -60,10 +61,15 @@ bool vmt_atoms_have(const vmt_atoms *atoms, const char *keyword) {
     return false;
 }
 
+static bool same(vmt_json a, vmt_json b) {
+    return a.doc_ == b.doc_ && a.idx_ == b.idx_;
+}
+
 bool vmt_atoms_is_under(const vmt_atom *atom, const vmt_atom *ancestor) {
-    if (atom->kind == VMT_ATOM_SCHEMA && atom->json.idx_ == ancestor->json.idx_) return true;
+    if (atom->kind == VMT_ATOM_SCHEMA && same(atom->json, ancestor->json)) return true;
     for (const vmt_schema_place *p = atom->place; p; p = p->parent) {
-        if (p->schema_idx == ancestor->json.idx_) return true;
+        if (p->is_detached) return false;
+        if (same(p->schema, ancestor->json)) return true;
     }
     return false;
 }
@@ -119,7 +125,7 @@ static vmt_status add_parts(vmt_schema *s, vmt_atoms *atoms, const vmt_atom *ato
     vmt_json json = atom->json, item;
     vmt_str ref, key;
     uint8_t types;
-    const vmt_schema_place *place = vmt_schema_place_in(s, atom->place, (vmt_str){0}, json.idx_);
+    const vmt_schema_place *place = vmt_schema_place_in(s, atom->place, (vmt_str){0}, json);
     VMT_TRY(vmt_schema_check_keywords(s, json, atom->place));
     if (vmt_json_get_str(VMT_JSON_AT(json, "$ref"), &ref)) {
         VMT_TRY(vmt_schema_resolve(s, ref, atom->place, &item));
@@ -154,6 +160,55 @@ static vmt_status add_not_values(vmt_schema *s, vmt_atoms *atoms, const vmt_atom
     return VMT_OK;
 }
 
+/* A limit turned round: not {minLength: 3} is a string with {maxLength: 2}. */
+static vmt_status negate_limit(vmt_schema *s, vmt_atoms *atoms, const vmt_atom *atom, vmt_str keyword,
+                               vmt_json value, bool *is_done) {
+    static const struct {
+        const char *keyword, *type, *opposite;
+        int step; /* from the limit to its opposite, in whole numbers */
+    } limits[] = {
+        {"minimum", "number", "exclusiveMaximum", 0},
+        {"exclusiveMinimum", "number", "maximum", 0},
+        {"maximum", "number", "exclusiveMinimum", 0},
+        {"exclusiveMaximum", "number", "minimum", 0},
+        {"minLength", "string", "maxLength", -1},
+        {"maxLength", "string", "minLength", 1},
+        {"minItems", "array", "maxItems", -1},
+        {"maxItems", "array", "minItems", 1},
+        {"minProperties", "object", "maxProperties", -1},
+        {"maxProperties", "object", "minProperties", 1},
+    };
+    size_t i = 0;
+    double number;
+    vmt_json made;
+    while (i < VMT_COUNT(limits) && !vmt_str_eq_c(keyword, limits[i].keyword)) i++;
+    if (i == VMT_COUNT(limits) || !vmt_json_get_f64(value, &number)) {
+        return vmt_schema_unsupported(s, atom->place, "not", "the negation of this schema is no automaton");
+    }
+    *is_done = true;
+    if (number + limits[i].step < 0 && limits[i].step != 0) {
+        atoms->is_never = true;
+        return VMT_OK;
+    }
+    vmt_buf text;
+    vmt_json_writer w;
+    vmt_buf_init(&text, 0);
+    vmt_json_writer_init(&w, &text);
+    vmt_json_begin_object(&w);
+    vmt_json_key(&w, "type");
+    vmt_json_c_str(&w, limits[i].type);
+    vmt_json_key(&w, limits[i].opposite);
+    if (limits[i].step == 0)
+        vmt_json_value(&w, value);
+    else
+        vmt_json_f64(&w, number + limits[i].step);
+    vmt_json_end_object(&w);
+    vmt_status status =
+        text.failed ? vmt_schema_no_memory(s) : vmt_schema_synthesize(s, vmt_buf_str(&text), &made);
+    vmt_buf_free(&text);
+    return status == VMT_OK ? vmt_atoms_add_schema(s, atoms, made, atom->place) : status;
+}
+
 /* Values that satisfy not {keyword: value}; is_done false: it is a choice, for split(). */
 static vmt_status negate_keyword(vmt_schema *s, vmt_atoms *atoms, const vmt_atom *atom, vmt_str keyword,
                                  bool *is_done) {
@@ -172,7 +227,12 @@ static vmt_status negate_keyword(vmt_schema *s, vmt_atoms *atoms, const vmt_atom
         return vmt_atoms_add(s, atoms,
                              (vmt_atom){.kind = VMT_ATOM_NOT_VALUE, .json = value, .place = atom->place});
     }
-    if (vmt_str_eq_c(keyword, "not")) return vmt_atoms_add_schema(s, atoms, value, atom->place);
+    if (vmt_str_eq_c(keyword, "not")) {
+        vmt_schema_place *place = VMT_ARENA_NEW(s->arena, vmt_schema_place, 1);
+        if (!place) return vmt_schema_no_memory(s);
+        *place = (vmt_schema_place){.parent = atom->place, .is_detached = true};
+        return vmt_atoms_add_schema(s, atoms, value, place);
+    }
     if (vmt_str_eq_c(keyword, "pattern") && vmt_json_get_str(value, &text)) {
         VMT_TRY(add_types(s, atoms, VMT_TYPE_STRING, atom->place));
         return vmt_atoms_add(s, atoms,
@@ -193,7 +253,7 @@ static vmt_status negate_keyword(vmt_schema *s, vmt_atoms *atoms, const vmt_atom
         vmt_str_eq_c(keyword, "allOf")) {
         return VMT_OK;
     }
-    return vmt_schema_unsupported(s, atom->place, "not", "the negation of this schema is no automaton");
+    return negate_limit(s, atoms, atom, keyword, value, is_done);
 }
 
 /* The one keyword of a schema that asserts something; num is how many there are. */
@@ -428,7 +488,7 @@ vmt_status vmt_atoms_split(vmt_schema *s, const vmt_atoms *atoms, uint32_t rule,
     for (uint32_t i = 0; i < atoms->len; i++) {
         const vmt_atom *atom = &atoms->list[i];
         struct choice c = {.s = s, .atoms = atoms, .idx = i, .rule = rule};
-        c.place = vmt_schema_place_in(s, atom->place, (vmt_str){0}, atom->json.idx_);
+        c.place = vmt_schema_place_in(s, atom->place, (vmt_str){0}, atom->json);
         if (atom->kind == VMT_ATOM_NOT && (atom->done & VMT_DONE_ANY_OF) == 0) {
             c.done = VMT_DONE_ANY_OF;
             return split_not(&c, atom);

@@ -102,6 +102,22 @@ static bool is_plain_loop(const vmt_automaton *a, uint32_t state) {
 
 /* ---- walks */
 
+/* The frame after one more byte when there is one parse and it neither calls nor completes anything: most steps. */
+static inline bool step_alone(vmt_parse *p, const vmt_parse_frame *from, uint8_t byte, vmt_parse_frame *to,
+                              bool *is_done) {
+    const vmt_automaton *a = p->automaton;
+    vmt_config config = p->configs[from->begin];
+    uint32_t next = vmt_automaton_next(a, config.state, byte);
+    *is_done = true;
+    if (next == VMT_NO_INDEX) return false;
+    *is_done = (a->states[next].flags & (VMT_STATE_FINAL | VMT_STATE_CALLS)) == 0 && from->end < p->configs_cap;
+    if (!*is_done || !vmt_count_enter(a, next, &config.count)) return false;
+    config.state = next;
+    p->configs[from->end] = config;
+    *to = (vmt_parse_frame){from->end, from->end + 1, from->num_nodes, from->num_callers, false, false};
+    return true;
+}
+
 /* Walks the nodes [at, end), which lie below a node of depth top, whose frame is m->frames[top].  Tokens whose bytes
  * lead somewhere go into bits.  With exits, they are noted. */
 static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t end, uint32_t *bits,
@@ -109,9 +125,13 @@ static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t
     uint32_t num_visited = 0;
     while (at < end) {
         const vmt_trie_node *node = &trie->nodes[at];
+        const vmt_parse_frame *from = &m->frames[node->depth - 1];
         vmt_parse_frame *frame = &m->frames[node->depth];
+        bool is_done = false, is_alive = false;
         num_visited++;
-        if (!vmt_parse_step(&m->parse, &m->frames[node->depth - 1], node->byte, frame)) {
+        if (from->end == from->begin + 1) is_alive = step_alone(&m->parse, from, node->byte, frame, &is_done);
+        if (!is_done) is_alive = vmt_parse_step(&m->parse, from, node->byte, frame);
+        if (!is_alive) {
             at += node->size;
             continue;
         }
@@ -124,11 +144,11 @@ static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t
                 m->parse.is_exhausted = true;
             }
         }
-        at++;
-        if (frame->end == frame->begin) at += node->size - 1;
-        if (m->parse.work > VMT_MATCHER_WORK_MAX) m->parse.is_exhausted = true;
+        at += frame->end == frame->begin ? node->size : 1;
+        if (m->parse.work + num_visited > VMT_MATCHER_WORK_MAX) m->parse.is_exhausted = true;
         if (m->parse.is_exhausted) break;
     }
+    m->parse.work += num_visited;
     return num_visited;
 }
 

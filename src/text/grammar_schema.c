@@ -44,9 +44,9 @@ vmt_status vmt_schema_no_memory(vmt_schema *s) {
 }
 
 const vmt_schema_place *vmt_schema_place_in(vmt_schema *s, const vmt_schema_place *parent, vmt_str step,
-                                            size_t schema_idx) {
+                                            vmt_json source) {
     vmt_schema_place *place = VMT_ARENA_NEW(s->arena, vmt_schema_place, 1);
-    if (place) *place = (vmt_schema_place){parent, step, schema_idx};
+    if (place) *place = (vmt_schema_place){.parent = parent, .step = step, .schema = source};
     return place ? place : parent;
 }
 
@@ -198,6 +198,23 @@ vmt_status vmt_schema_pattern_of(vmt_schema *s, vmt_str text, bool is_search, co
     VMT_TRY(vmt_regex_language(&p->language, text, is_search, s->err));
     s->num_patterns++;
     *out = &p->language;
+    return VMT_OK;
+}
+
+vmt_status vmt_schema_synthesize(vmt_schema *s, vmt_str text, vmt_json *out) {
+    uint32_t i = 0;
+    while (i < s->num_texts && !vmt_str_eq(s->texts[i].text, text)) i++;
+    if (i == s->num_texts) {
+        if (vmt_array_grow((void **)&s->texts, &s->texts_cap, (size_t)i + 1, sizeof *s->texts,
+                           VMT_GRAMMAR_RULES_MAX) != VMT_OK) {
+            return vmt_schema_no_memory(s);
+        }
+        s->texts[i] = (vmt_schema_text){.text = vmt_arena_dup(s->arena, text)};
+        if (!s->texts[i].text.ptr) return vmt_schema_no_memory(s);
+        VMT_TRY(vmt_json_parse(&s->texts[i].doc, text, s->err));
+        s->num_texts++;
+    }
+    *out = vmt_json_root(s->texts[i].doc);
     return VMT_OK;
 }
 
@@ -376,7 +393,7 @@ vmt_status vmt_schema_add(vmt_schema *s, vmt_json root, uint32_t *rule) {
         }
     }
     vmt_atoms atoms = {0};
-    VMT_TRY(vmt_atoms_add_schema(s, &atoms, root, vmt_schema_place_in(s, NULL, (vmt_str){0}, SIZE_MAX)));
+    VMT_TRY(vmt_atoms_add_schema(s, &atoms, root, vmt_schema_place_in(s, NULL, (vmt_str){0}, (vmt_json){0})));
     VMT_TRY(vmt_schema_rule(s, &atoms, rule));
     if (*rule == VMT_NO_INDEX) {
         return vmt_fail(s->err, VMT_E_INVALID, "the schema is false: no value satisfies it");
@@ -403,7 +420,9 @@ vmt_status vmt_schema_open(vmt_schema *s, vmt_rules *rules, const vmt_grammar_op
 void vmt_schema_close(vmt_schema *s) {
     for (uint32_t i = 0; i < s->num_patterns; i++) vmt_automaton_free(&s->patterns[i].language);
     vmt_automaton_free(&s->space);
+    for (uint32_t i = 0; i < s->num_texts; i++) vmt_json_doc_destroy(s->texts[i].doc);
     free(s->patterns);
+    free(s->texts);
     free(s->requests);
     free(s->table);
     vmt_arena_destroy(s->arena);

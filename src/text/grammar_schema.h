@@ -52,7 +52,8 @@ enum {                     /* done: what of a schema has been turned into atoms 
 typedef struct vmt_schema_place {
     const struct vmt_schema_place *parent;
     vmt_str step;
-    size_t schema_idx; /* of the atom that added it; SIZE_MAX: none */
+    vmt_json schema;  /* of the atom that added it, or absent */
+    bool is_detached; /* what was added here does not evaluate members for those above */
 } vmt_schema_place;
 
 typedef struct vmt_atom {
@@ -91,6 +92,11 @@ typedef struct vmt_schema_pattern {
     vmt_automaton language;
 } vmt_schema_pattern;
 
+typedef struct vmt_schema_text {
+    vmt_str text;
+    vmt_json_doc *doc;
+} vmt_schema_text;
+
 typedef struct vmt_schema {
     vmt_rules *rules;
     vmt_grammar_options options;
@@ -109,6 +115,9 @@ typedef struct vmt_schema {
     vmt_schema_pattern *patterns;
     size_t patterns_cap;
     uint32_t num_patterns;
+    vmt_schema_text *texts;
+    size_t texts_cap;
+    uint32_t num_texts;
 } vmt_schema;
 
 /* ---- grammar_schema.c */
@@ -128,7 +137,7 @@ vmt_status vmt_schema_invalid(vmt_schema *schema, const vmt_schema_place *place,
                               const char *why);
 vmt_status vmt_schema_no_memory(vmt_schema *schema);
 const vmt_schema_place *vmt_schema_place_in(vmt_schema *schema, const vmt_schema_place *parent, vmt_str step,
-                                            size_t schema_idx);
+                                            vmt_json source);
 uint32_t vmt_schema_builtin_rule(vmt_schema *schema, vmt_schema_builtin builtin);
 /* The state after white space. */
 uint32_t vmt_schema_space(vmt_schema *schema, uint32_t from);
@@ -158,6 +167,9 @@ static inline vmt_json vmt_atom_get(const vmt_atom *atom, const char *keyword) {
 }
 /* Does any atom have the keyword? */
 bool vmt_atoms_have(const vmt_atoms *atoms, const char *keyword);
+
+/* A schema that no document has, from its text; the same text gives the same schema. */
+vmt_status vmt_schema_synthesize(vmt_schema *schema, vmt_str text, vmt_json *out);
 
 /* ---- grammar_refs.c: what a $ref names, or an error that says why not */
 

@@ -46,7 +46,7 @@ static vmt_status item_rule(const struct items *x, uint32_t position, uint32_t *
             if (k == position) found = item;
         }
         if (!vmt_json_exists(found)) found = rest;
-        const vmt_schema_place *place = vmt_schema_place_in(x->s, atom->place, VMT_STR("items"), SIZE_MAX);
+        const vmt_schema_place *place = vmt_schema_place_in(x->s, atom->place, VMT_STR("items"), (vmt_json){0});
         if (vmt_json_exists(found)) VMT_TRY(vmt_atoms_add_schema(x->s, &atoms, found, place));
         VMT_TRY(add_unevaluated(x, atom, position, &atoms));
     }

@@ -182,7 +182,7 @@ static vmt_status member_rule(const struct object *o, const struct member *m, ui
         const vmt_atom *atom = &o->atoms->list[i];
         bool is_about = m->is_named && vmt_str_eq(atom->name, m->name);
         if (atom->kind == VMT_ATOM_FORBID && is_about) atoms.is_never = true;
-        const vmt_schema_place *place = vmt_schema_place_in(s, atom->place, step, SIZE_MAX);
+        const vmt_schema_place *place = vmt_schema_place_in(s, atom->place, step, (vmt_json){0});
         if (atom->kind == VMT_ATOM_NOT_MEMBER && is_about) {
             VMT_TRY(
                 vmt_atoms_add(s, &atoms, (vmt_atom){.kind = VMT_ATOM_NOT, .json = atom->json, .place = place}));
