@@ -127,7 +127,7 @@ def run_random(bench, path, count, verbose):
             if why is not None:
                 num_failed += 1
                 if num_failed <= 3 or verbose:
-                    print(f"wrong: {entry['name']}: {why[:200]}: {text[:300]!r}")
+                    print(f"wrong: {entry['name']}: {why[:200]}: {' '.join(text.split())[:300]!r}")
         wrong += num_failed
         if verbose:
             print(f"{entry['name']}: {len(answer['generated'])} texts, {num_failed} wrong, {answer['states']} states, "

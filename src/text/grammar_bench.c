@@ -34,7 +34,7 @@ struct bench {
     uint32_t num_ids, num_words;
     uint32_t *bits;
     int32_t *ids;
-    int32_t closers[4];
+    int32_t closers[5];
 };
 
 static bool has_bit(const uint32_t *bits, int32_t id) {
@@ -65,9 +65,12 @@ static int32_t pick(const struct bench *b, uint32_t num_tokens, uint64_t *seed) 
             if (has_bit(b->bits, b->closers[i])) return b->closers[i];
         }
         /* Short tokens leave the fewest things open. */
-        for (uint32_t tries = 0; tries < 256; tries++) {
-            int32_t id = b->ids[vmt_splitmix64(seed) % n];
-            if (vmt_tokenizer_bytes(b->tokenizer, id).len <= 1 && !is_space(b, id)) return id;
+        uint32_t start = (uint32_t)(vmt_splitmix64(seed) % n);
+        for (uint32_t len = 1; len <= 4; len++) {
+            for (uint32_t i = 0; i < n; i++) {
+                int32_t id = b->ids[(start + i) % n];
+                if (vmt_tokenizer_bytes(b->tokenizer, id).len <= len && !is_space(b, id)) return id;
+            }
         }
     }
     /* Half of the time something rare: long tokens are most of what a string allows. */
@@ -224,7 +227,7 @@ static bool load(struct bench *b, const char *path, vmt_err *err) {
     b->num_words = VMT_MASK_WORDS(b->num_ids);
     b->bits = calloc(b->num_words, sizeof *b->bits);
     b->ids = calloc((size_t)b->num_words * 32, sizeof *b->ids);
-    static const char *const closers[] = {"\"", "}", "]", "0"};
+    static const char *const closers[] = {"\"", "}", "]", ",", "0"};
     for (size_t i = 0; i < VMT_COUNT(closers); i++) {
         b->closers[i] = vmt_tokenizer_find(b->tokenizer, vmt_str_from(closers[i]));
     }
