@@ -377,6 +377,94 @@ static vmt_status add_rows(vmt_automaton *a, vmt_err *err) {
     return VMT_OK;
 }
 
+/* ---- loops over plain characters
+ *
+ * Plain are all characters that stand for themselves in a JSON string: no quote, backslash or control character. */
+
+/* The edges of a state over lo..hi, or false if they leave gaps. */
+static bool edges_cover(const vmt_automaton *a, uint32_t state, uint32_t lo, uint32_t hi, uint32_t *first,
+                        uint32_t *last) {
+    const vmt_state *s = &a->states[state];
+    uint32_t e = s->first_edge, end = e + s->num_edges;
+    while (e < end && a->edges[e].hi < lo) e++;
+    *first = e;
+    for (uint32_t at = lo; e < end && a->edges[e].lo <= at; e++) {
+        at = a->edges[e].hi + 1u;
+        if (at <= hi) continue;
+        *last = e;
+        return true;
+    }
+    return false;
+}
+
+static bool is_plain_target(const vmt_automaton *a, uint32_t state, uint8_t counting) {
+    uint8_t flags = a->states[state].flags;
+    return (flags & VMT_STATE_PLAIN) && (flags & VMT_STATE_COUNTING) == counting;
+}
+
+/* Bytes lo..hi and then num_more continuation bytes all lead to plain states. */
+static bool leads_to_plain(const vmt_automaton *a, uint32_t state, uint32_t lo, uint32_t hi, uint32_t num_more,
+                           uint8_t counting) {
+    const uint8_t busy = VMT_COUNT_UP | VMT_COUNT_ENOUGH | VMT_STATE_FINAL;
+    uint32_t first[4], last[4], depth = 0;
+    if (!edges_cover(a, state, lo, hi, &first[0], &last[0])) return false;
+    for (;;) { /* a walk over the edges, at most four deep */
+        if (first[depth] > last[depth]) {
+            if (depth-- == 0) return true;
+            first[depth]++;
+            continue;
+        }
+        vmt_state_edge edge = a->edges[first[depth]];
+        if (depth == num_more) {
+            if (!is_plain_target(a, edge.target, counting)) return false;
+            first[depth]++;
+            continue;
+        }
+        /* The second byte of a character has a range of its own after four of the first bytes. */
+        uint32_t next_lo = 0x80, next_hi = 0xBF;
+        if (depth == 0 && lo == 0xE0) next_lo = 0xA0;
+        if (depth == 0 && lo == 0xED) next_hi = 0x9F;
+        if (depth == 0 && lo == 0xF0) next_lo = 0x90;
+        if (depth == 0 && lo == 0xF4) next_hi = 0x8F;
+        if (a->states[edge.target].flags & busy) return false;
+        depth++;
+        if (!edges_cover(a, edge.target, next_lo, next_hi, &first[depth], &last[depth])) return false;
+    }
+}
+
+static bool is_plain_state(const vmt_automaton *a, uint32_t state) {
+    static const struct {
+        uint8_t lo, hi, num_more;
+    } chars[] = {
+        {0x20, '"' - 1, 0}, {'"' + 1, '\\' - 1, 0}, {'\\' + 1, 0x7F, 0}, {0xC2, 0xDF, 1},
+        {0xE0, 0xE0, 2},    {0xE1, 0xEC, 2},        {0xED, 0xED, 2},     {0xEE, 0xEF, 2},
+        {0xF0, 0xF0, 3},    {0xF1, 0xF3, 3},        {0xF4, 0xF4, 3},
+    };
+    uint8_t counting = a->rules[a->rule_of[state]].is_counted ? VMT_COUNT_UP : 0;
+    for (size_t i = 0; i < VMT_COUNT(chars); i++) {
+        if (!leads_to_plain(a, state, chars[i].lo, chars[i].hi, chars[i].num_more, counting)) return false;
+    }
+    return true;
+}
+
+/* The greatest set: all states that have the characters at all, less those that lead out of the set, until none does. */
+static void mark_plain_states(vmt_automaton *a) {
+    uint32_t first, last;
+    for (uint32_t s = 0; s < a->num_states; s++) {
+        bool may_be = edges_cover(a, s, 0x20, '"' - 1, &first, &last) &&
+                      edges_cover(a, s, '#', '[', &first, &last) && edges_cover(a, s, 0xC2, 0xF4, &first, &last);
+        if (may_be) a->states[s].flags |= VMT_STATE_PLAIN;
+    }
+    for (bool has_changed = true; has_changed;) {
+        has_changed = false;
+        for (uint32_t s = a->num_states; s-- > 0;) {
+            if ((a->states[s].flags & VMT_STATE_PLAIN) == 0 || is_plain_state(a, s)) continue;
+            a->states[s].flags &= (uint8_t)~VMT_STATE_PLAIN;
+            has_changed = true;
+        }
+    }
+}
+
 /* ---- contents */
 
 static vmt_hash_key content_key;
@@ -531,6 +619,7 @@ vmt_status vmt_automaton_compile(vmt_automaton *out, vmt_rules *rules, uint32_t 
     for (uint32_t r = 0; r < out->num_rules; r++) {
         for (uint32_t i = 0; i < out->rules[r].num_states; i++) out->rule_of[out->rules[r].start + i] = r;
     }
+    mark_plain_states(out);
     return VMT_OK;
 }
 

@@ -13,6 +13,7 @@ enum {
     VMT_STATE_FINAL = 8,     /* the rule may end here; the bits below are enum VMT_COUNT_* */
     VMT_STATE_CALLS = 16,    /* there are calls */
     VMT_STATE_PURE_END = 32, /* final, and nothing leads on */
+    VMT_STATE_PLAIN = 64,    /* every plain character leads to such a state again, and counts once if they count */
     VMT_STATE_COUNTING = 7,
 };
 

@@ -61,16 +61,19 @@ static int32_t pick(const struct bench *b, uint32_t num_tokens, uint64_t *seed) 
     if (n == 0) return -1;
     if (num_tokens > CLOSE_AFTER) {
         if (has_bit(b->bits, b->eos)) return b->eos;
-        for (size_t i = 0; i < VMT_COUNT(b->closers); i++) {
+        bool is_steered = vmt_splitmix64(seed) % 2 != 0;
+        for (size_t i = 0; i < VMT_COUNT(b->closers) && is_steered; i++) {
             if (has_bit(b->bits, b->closers[i])) return b->closers[i];
         }
         /* Short tokens leave the fewest things open. */
-        uint32_t start = (uint32_t)(vmt_splitmix64(seed) % n);
-        for (uint32_t len = 1; len <= 4; len++) {
+        for (size_t len = 1; len <= 4; len++) {
+            int32_t found = -1;
+            uint32_t num = 0;
             for (uint32_t i = 0; i < n; i++) {
-                int32_t id = b->ids[(start + i) % n];
-                if (vmt_tokenizer_bytes(b->tokenizer, id).len <= len && !is_space(b, id)) return id;
+                bool fits = vmt_tokenizer_bytes(b->tokenizer, b->ids[i]).len <= len && !is_space(b, b->ids[i]);
+                if (fits && vmt_splitmix64(seed) % ++num == 0) found = b->ids[i];
             }
+            if (found >= 0) return found;
         }
     }
     /* Half of the time something rare: long tokens are most of what a string allows. */

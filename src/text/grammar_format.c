@@ -25,8 +25,9 @@
 #define PCHAR "([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 #define PATH  "(" PCHAR "|/)*"
 #define TAIL  "(\\?(" PCHAR "|[/?])*)?(#(" PCHAR "|[/?])*)?"
+/* A host is a name or dotted numbers: RFC 3986's reg-name.  Addresses in brackets are left out. */
 #define AUTH                                                                                                      \
-    "//(([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(" HOST "|" IPV4 "|\\[" IPV6 "\\])(:[0-9]{1,5})?(/" PATH \
+    "//(([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?([A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*)(:[0-9]{1,5})?(/" PATH \
     ")?"
 #define URI     "[A-Za-z][A-Za-z0-9+.-]*:(" AUTH "|/?(" PCHAR PATH ")?)" TAIL
 #define SEGMENT "([A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})+"

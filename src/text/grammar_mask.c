@@ -11,93 +11,49 @@
 #define PLAIN_STATES 48u /* states of a loop over plain characters */
 #define EXITS_MAX    (1u << 22)
 
-/* ---- does a state go on for ever over plain characters? */
+#define WORD_STATES 8u /* states at once after the same number of letters */
 
-/* Where the state's loop comes to after a whole character: states that must be in the loop too. */
-struct plain_loop {
-    const vmt_automaton *a;
-    uint32_t states[PLAIN_STATES];
-    uint32_t num_states;
-    uint8_t counting; /* of every state of the loop */
-    bool is_loop;
-};
+/* ---- which set of tokens does a state allow as a whole? */
 
-static void expect_in_loop(struct plain_loop *loop, uint32_t state) {
-    if (state == VMT_NO_INDEX || (loop->a->states[state].flags & VMT_STATE_COUNTING) != loop->counting) {
-        loop->is_loop = false;
-        return;
-    }
-    for (uint32_t i = 0; i < loop->num_states; i++) {
-        if (loop->states[i] == state) return;
-    }
-    if (loop->num_states == PLAIN_STATES)
-        loop->is_loop = false;
-    else
-        loop->states[loop->num_states++] = state;
-}
+static const struct {
+    uint8_t lo, hi;
+} word_bytes[] = {{'0', '9'}, {'a', 'z'}, {'A', 'Z'}};
 
-/* All bytes lo..hi from state, each followed by num_more continuation bytes, must lead into the loop. */
-static void expect_chars(struct plain_loop *loop, uint32_t state, uint32_t lo, uint32_t hi, uint32_t num_more) {
-    /* Few distinct targets come out of a range: neighbours are mostly the same. */
-    uint32_t last = VMT_NO_INDEX;
-    for (uint32_t byte = lo; byte <= hi && loop->is_loop; byte++) {
-        uint32_t next = vmt_automaton_next(loop->a, state, (uint8_t)byte);
-        if (next == VMT_NO_INDEX) loop->is_loop = false;
-        if (next == last || !loop->is_loop) continue;
-        last = next;
-        if (num_more == 0) {
-            expect_in_loop(loop, next);
-            continue;
-        }
-        /* A continuation must not count, and must be no end: num_more is at most 3, so this unrolls. */
-        uint8_t flags = loop->a->states[next].flags;
-        if (flags & (VMT_COUNT_UP | VMT_COUNT_ENOUGH | VMT_STATE_FINAL)) loop->is_loop = false;
-        uint32_t level[2] = {next, VMT_NO_INDEX};
-        for (uint32_t k = 0; k < num_more && loop->is_loop; k++) {
-            bool is_last = k + 1 == num_more;
-            uint32_t c_lo = 0x80, c_hi = 0xBF;
-            if (k == 0 && byte == 0xE0) c_lo = 0xA0;
-            if (k == 0 && byte == 0xED) c_hi = 0x9F;
-            if (k == 0 && byte == 0xF0) c_lo = 0x90;
-            if (k == 0 && byte == 0xF4) c_hi = 0x8F;
-            level[1] = vmt_automaton_next(loop->a, level[0], (uint8_t)c_lo);
-            for (uint32_t c = c_lo; c <= c_hi && loop->is_loop; c++) {
-                uint32_t to = vmt_automaton_next(loop->a, level[0], (uint8_t)c);
-                if (is_last)
-                    expect_in_loop(loop, to);
-                else if (to != level[1] || to == VMT_NO_INDEX)
-                    loop->is_loop = false;
+/* Can every string of letters and digits that a word token may be be followed?  Follows all of them at once. */
+static bool allows_words(const vmt_automaton *a, uint32_t state, bool is_lower) {
+    uint32_t states[WORD_STATES] = {state}, next[WORD_STATES], num = 1;
+    for (uint32_t len = 0; len < VMT_WORD_BYTES; len++) {
+        uint32_t num_next = 0;
+        for (uint32_t i = 0; i < num; i++) {
+            for (size_t r = 0; r < VMT_COUNT(word_bytes) - is_lower; r++) {
+                for (uint32_t byte = word_bytes[r].lo; byte <= word_bytes[r].hi; byte++) {
+                    uint32_t to = vmt_automaton_next(a, states[i], (uint8_t)byte), k = 0;
+                    if (to == VMT_NO_INDEX || (a->states[to].flags & VMT_STATE_COUNTING)) return false;
+                    while (k < num_next && next[k] != to) k++;
+                    if (k < num_next) continue;
+                    if (num_next == WORD_STATES) return false;
+                    next[num_next++] = to;
+                }
             }
-            level[0] = level[1];
         }
+        if (num_next == num && memcmp(states, next, num * sizeof *next) == 0) return true;
+        memcpy(states, next, num_next * sizeof *next);
+        num = num_next;
     }
+    return true;
 }
 
-/* Every plain character leads from every state of the loop back into it, and counts once if there is a counter. */
-static bool is_plain_loop(const vmt_automaton *a, uint32_t state) {
-    struct plain_loop loop = {.a = a, .is_loop = true};
-    if (a->states[state].num_edges == 0) return false;
-    uint32_t first = vmt_automaton_next(a, state, 'a');
-    if (first == VMT_NO_INDEX) return false;
-    loop.counting = a->states[first].flags & VMT_STATE_COUNTING;
-    bool is_counted = a->rules[a->rule_of[state]].is_counted;
-    if (loop.counting != (is_counted ? VMT_COUNT_UP : 0)) return false;
-    expect_in_loop(&loop, first);
-    for (uint32_t i = 0; i <= loop.num_states && loop.is_loop; i++) {
-        uint32_t s = i == 0 ? state : loop.states[i - 1];
-        expect_chars(&loop, s, 0x20, '"' - 1, 0);
-        expect_chars(&loop, s, '"' + 1, '\\' - 1, 0);
-        expect_chars(&loop, s, '\\' + 1, 0x7F, 0);
-        expect_chars(&loop, s, 0xC2, 0xDF, 1);
-        expect_chars(&loop, s, 0xE0, 0xE0, 2);
-        expect_chars(&loop, s, 0xE1, 0xEC, 2);
-        expect_chars(&loop, s, 0xED, 0xED, 2);
-        expect_chars(&loop, s, 0xEE, 0xEF, 2);
-        expect_chars(&loop, s, 0xF0, 0xF0, 3);
-        expect_chars(&loop, s, 0xF1, 0xF3, 3);
-        expect_chars(&loop, s, 0xF4, 0xF4, 3);
-    }
-    return loop.is_loop;
+static bool allows_spaces(const vmt_automaton *a, uint32_t state) {
+    return vmt_automaton_next(a, state, ' ') == state && vmt_automaton_next(a, state, '\n') == state &&
+           vmt_automaton_next(a, state, '\t') == state && vmt_automaton_next(a, state, '\r') == state &&
+           (a->states[state].flags & VMT_STATE_COUNTING) == 0;
+}
+
+static vmt_token_set set_of(const vmt_automaton *a, uint32_t state) {
+    if (a->states[state].flags & VMT_STATE_PLAIN) return VMT_SET_PLAIN;
+    if (allows_spaces(a, state)) return VMT_SET_SPACE;
+    if (!allows_words(a, state, true)) return VMT_SET_NONE;
+    return allows_words(a, state, false) ? VMT_SET_WORD : VMT_SET_LOWER;
 }
 
 /* ---- walks */
@@ -118,10 +74,26 @@ static inline bool step_alone(vmt_parse *p, const vmt_parse_frame *from, uint8_t
     return true;
 }
 
+/* The answer's tokens are a list as long as they are few. */
+static void add_to_answer(vmt_matcher *m, int32_t id) {
+    for (; id >= 0; id = m->vocab->twin[id]) {
+        if (m->is_list && m->num_ids < VMT_ANSWER_LIST_MAX) {
+            m->ids[m->num_ids++] = (uint32_t)id;
+            continue;
+        }
+        if (m->is_list) {
+            memset(m->bits, 0, m->vocab->num_words * sizeof *m->bits);
+            for (uint32_t i = 0; i < m->num_ids; i++) vmt_mask_set(m->bits, m->ids[i]);
+            m->is_list = false;
+        }
+        vmt_mask_set(m->bits, (uint32_t)id);
+    }
+}
+
 /* Walks the nodes [at, end), which lie below a node of depth top, whose frame is m->frames[top].  Tokens whose bytes
- * lead somewhere go into bits.  With exits, they are noted. */
+ * lead somewhere go into bits, or into the answer, whose exits are then noted too. */
 static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t end, uint32_t *bits,
-                     bool notes_exits) {
+                     bool is_answer) {
     uint32_t num_visited = 0;
     while (at < end) {
         const vmt_trie_node *node = &trie->nodes[at];
@@ -135,8 +107,13 @@ static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t
             at += node->size;
             continue;
         }
-        if (node->token_id >= 0) vmt_mask_set_token(m->vocab, bits, node->token_id);
-        if (notes_exits && frame->is_exit && node->size > 1) {
+        if (node->token_id >= 0) {
+            if (is_answer)
+                add_to_answer(m, node->token_id);
+            else
+                vmt_mask_set_token(m->vocab, bits, node->token_id);
+        }
+        if (is_answer && frame->is_exit && node->size > 1) {
             if (vmt_array_grow((void **)&m->exits, &m->exits_cap, (size_t)m->num_exits + 1, sizeof *m->exits,
                                EXITS_MAX) == VMT_OK) {
                 m->exits[m->num_exits++] = at;
@@ -149,6 +126,40 @@ static uint32_t walk(vmt_matcher *m, const vmt_trie *trie, uint32_t at, uint32_t
         if (m->parse.is_exhausted) break;
     }
     m->parse.work += num_visited;
+    return num_visited;
+}
+
+/* The same for an answer, from its one parse: as long as nothing is called or completed, a state and a count are all
+ * there is. */
+static uint32_t walk_answer(vmt_matcher *m, const vmt_trie *trie, vmt_config alone) {
+    const vmt_automaton *a = m->parse.automaton;
+    uint32_t states[VMT_GRAMMAR_TOKEN_MAX + 1], counts[VMT_GRAMMAR_TOKEN_MAX + 1];
+    uint32_t num_visited = 0, at = 0;
+    states[0] = alone.state;
+    counts[0] = alone.count;
+    while (at < trie->num_nodes) {
+        const vmt_trie_node *node = &trie->nodes[at];
+        uint32_t depth = node->depth, count = counts[depth - 1];
+        uint32_t next = vmt_automaton_next(a, states[depth - 1], node->byte);
+        num_visited++;
+        if (next == VMT_NO_INDEX || !vmt_count_enter(a, next, &count)) {
+            at += node->size;
+            continue;
+        }
+        if (a->states[next].flags & (VMT_STATE_FINAL | VMT_STATE_CALLS)) {
+            alone.state = states[depth - 1];
+            alone.count = counts[depth - 1];
+            vmt_parse_single(&m->parse, &m->now, alone, &m->frames[depth - 1]);
+            num_visited += walk(m, trie, at, at + node->size, NULL, true);
+            at += node->size;
+            if (m->parse.is_exhausted) break;
+            continue;
+        }
+        states[depth] = next;
+        counts[depth] = count;
+        if (node->token_id >= 0) add_to_answer(m, node->token_id);
+        at++;
+    }
     return num_visited;
 }
 
@@ -180,64 +191,71 @@ static vmt_mask_key key_of(const vmt_automaton *a, const vmt_config *config) {
 /* Finds the answer by walking, into m's scratch. */
 static void find_answer(vmt_matcher *m, const vmt_config *config, const vmt_mask_key *key, vmt_mask_answer *out) {
     const vmt_grammar_vocab *v = m->vocab;
-    const vmt_automaton *a = m->parse.automaton;
-    memset(m->bits, 0, v->num_words * sizeof *m->bits);
-    m->num_exits = 0;
+    m->num_exits = m->num_ids = 0;
+    m->is_list = true;
     vmt_config alone = *config;
     alone.node = VMT_NODE_EXIT;
-    vmt_parse_single(&m->parse, &m->now, alone, &m->frames[0]);
-    *out = (vmt_mask_answer){.key = *key, .uses_rest = is_plain_loop(a, config->state)};
-    const vmt_trie *trie = out->uses_rest ? &v->rest : &v->all;
-    /* A token has at most as many characters as bytes, so room at the cap is room for all. */
-    if (out->uses_rest) {
-        bool is_counted = a->rules[a->rule_of[config->state]].is_counted;
-        set_plain(v, m->bits, is_counted ? key->room : VMT_COUNT_FAR);
-    }
-    uint32_t num_visited = walk(m, trie, 0, trie->num_nodes, m->bits, true);
-    out->tokens = m->bits;
-    out->num_tokens = v->num_words;
+    *out = (vmt_mask_answer){.key = *key, .set = set_of(m->parse.automaton, config->state)};
+    const vmt_trie *trie = &v->tries[out->set];
+    uint32_t num_visited = walk_answer(m, trie, alone);
+    out->is_list = m->is_list;
+    out->tokens = m->is_list ? m->ids : m->bits;
+    out->num_tokens = m->is_list ? m->num_ids : v->num_words;
     out->exits = m->exits;
     out->num_exits = m->num_exits;
-    if (num_visited < KEEP_NODES || m->parse.is_exhausted) return;
-
-    uint32_t num_tokens = 0;
-    for (uint32_t i = 0; i < v->num_words && num_tokens <= VMT_ANSWER_LIST_MAX; i++) {
-        num_tokens += (uint32_t)__builtin_popcount(m->bits[i]);
-    }
-    vmt_mask_answer kept = *out;
-    if (num_tokens <= VMT_ANSWER_LIST_MAX) {
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < v->num_words; i++) {
-            for (uint32_t word = m->bits[i]; word != 0; word &= word - 1) {
-                m->ids[n++] = i * 32 + (uint32_t)__builtin_ctz(word);
-            }
-        }
-        kept.is_list = true;
-        kept.tokens = m->ids;
-        kept.num_tokens = n;
-    }
-    vmt_mask_cache_put(v->cache, &kept);
+    if (num_visited >= KEEP_NODES && !m->parse.is_exhausted) vmt_mask_cache_put(v->cache, out);
 }
 
-static void add_answer(const vmt_mask_answer *answer, uint32_t *bits) {
+static void add_words(uint32_t *bits, const uint32_t *words, uint32_t num_words) {
+    for (uint32_t i = 0; i < num_words; i++) bits[i] |= words[i];
+}
+
+static void add_answer(const vmt_matcher *m, const vmt_config *config, const vmt_mask_answer *answer,
+                       uint32_t *bits) {
+    const vmt_grammar_vocab *v = m->vocab;
+    if (answer->set == VMT_SET_PLAIN) {
+        /* A token has at most as many characters as bytes, so room at the cap is room for all. */
+        const vmt_automaton *a = m->parse.automaton;
+        bool is_counted = a->rules[a->rule_of[config->state]].is_counted;
+        set_plain(v, bits, is_counted ? answer->key.room : VMT_COUNT_FAR);
+    } else if (answer->set != VMT_SET_NONE) {
+        add_words(bits, v->members[answer->set], v->num_words);
+    }
     if (!answer->is_list) {
-        for (uint32_t i = 0; i < answer->num_tokens; i++) bits[i] |= answer->tokens[i];
+        add_words(bits, answer->tokens, v->num_words);
         return;
     }
     for (uint32_t i = 0; i < answer->num_tokens; i++) vmt_mask_set(bits, answer->tokens[i]);
+}
+
+/* The bytes with which some parse of a frame goes on. */
+static void next_bytes(const vmt_parse *p, const vmt_parse_frame *frame, bool can_follow[256]) {
+    const vmt_automaton *a = p->automaton;
+    memset(can_follow, 0, 256 * sizeof *can_follow);
+    for (uint32_t i = frame->begin; i < frame->end; i++) {
+        const vmt_state *state = &a->states[p->configs[i].state];
+        for (uint32_t e = 0; e < state->num_edges; e++) {
+            vmt_state_edge edge = a->edges[state->first_edge + e];
+            memset(can_follow + edge.lo, 1, edge.hi - edge.lo + 1u);
+        }
+    }
 }
 
 /* What the callers of the parse's rule make of the tokens that complete it on the way. */
 static void follow_exits(vmt_matcher *m, const vmt_config *config, const vmt_mask_answer *answer, uint32_t *bits) {
     if (answer->num_exits == 0) return;
     vmt_parse_frame after;
+    bool can_follow[256];
     vmt_parse_return(&m->parse, &m->now, config->node, &after);
     if (after.end == after.begin) return;
-    const vmt_trie *trie = answer->uses_rest ? &m->vocab->rest : &m->vocab->all;
+    next_bytes(&m->parse, &after, can_follow);
+    const vmt_trie *trie = &m->vocab->tries[answer->set];
     for (uint32_t i = 0; i < answer->num_exits && !m->parse.is_exhausted; i++) {
-        uint32_t at = answer->exits[i];
+        uint32_t at = answer->exits[i], end = at + trie->nodes[at].size;
         m->frames[trie->nodes[at].depth] = after;
-        (void)walk(m, trie, at + 1, at + trie->nodes[at].size, bits, false);
+        for (at++; at < end; at += trie->nodes[at].size) {
+            if (can_follow[trie->nodes[at].byte]) (void)walk(m, trie, at, at + trie->nodes[at].size, bits, false);
+        }
     }
 }
 
@@ -247,7 +265,7 @@ static void ask(vmt_matcher *m, const vmt_config *config, uint32_t *bits) {
     vmt_mask_key key = key_of(a, config);
     vmt_mask_answer found, *kept = vmt_mask_cache_find(m->vocab->cache, &key);
     if (!kept) find_answer(m, config, &key, &found);
-    add_answer(kept ? kept : &found, bits);
+    add_answer(m, config, kept ? kept : &found, bits);
     follow_exits(m, config, kept ? kept : &found, bits);
     vmt_mask_answer_release(kept);
 }

@@ -33,10 +33,23 @@ typedef struct vmt_trie {
     uint32_t num_nodes;
 } vmt_trie;
 
-/* A character of a JSON string that stands for itself: not a quote, backslash or control character.  Most tokens are
- * made of nothing else; they are kept out of the second trie, and a state that goes on for ever over plain characters
- * takes them all at once. */
+/* Most tokens are of one of few kinds.  A state that allows all of a kind takes them at once, and walks a trie without
+ * them:
+ *   plain   characters that stand for themselves in a JSON string: no quote, backslash or control character
+ *   word    at most VMT_WORD_BYTES letters and digits of ASCII
+ *   lower   the same without capitals
+ *   space   JSON white space */
 #define VMT_PLAIN_COUNTS 24u
+#define VMT_WORD_BYTES   16u
+
+typedef enum vmt_token_set {
+    VMT_SET_NONE,
+    VMT_SET_PLAIN,
+    VMT_SET_WORD,
+    VMT_SET_LOWER,
+    VMT_SET_SPACE,
+    VMT_NUM_SETS
+} vmt_token_set;
 
 /* The token bytes that special tokens have in the trie: no text contains it. */
 #define VMT_SPECIAL_BYTE ((char)0xFF)
@@ -48,10 +61,11 @@ struct vmt_grammar_vocab {
     uint32_t num_tokens, num_words;
     int32_t *eos_ids;
     uint32_t num_eos_ids;
-    vmt_buf blob;    /* all tokens' bytes */
-    uint32_t *begin; /* [num_tokens + 1] of the blob */
-    int32_t *twin;   /* [num_tokens] the next token with the same bytes, or -1 */
-    vmt_trie all, rest;
+    vmt_buf blob;                          /* all tokens' bytes */
+    uint32_t *begin;                       /* [num_tokens + 1] of the blob */
+    int32_t *twin;                         /* [num_tokens] the next token with the same bytes, or -1 */
+    vmt_trie tries[VMT_NUM_SETS];          /* the tokens that are not in the set */
+    uint32_t *members[VMT_NUM_SETS];       /* [num_words] those that are; none for plain, which counts */
     uint32_t *plain[VMT_PLAIN_COUNTS + 1]; /* [num_words] plain tokens of at most k characters; 0: of any number */
     int32_t *long_plain; /* plain tokens of more than VMT_PLAIN_COUNTS characters, longest first */
     uint16_t *long_plain_chars;
@@ -91,7 +105,7 @@ typedef struct vmt_mask_answer {
     uint32_t hash;
     struct vmt_mask_answer *newer, *older, *next; /* the cache's */
     size_t bytes;
-    bool uses_rest;      /* exits are nodes of the trie of the rest, else of all */
+    vmt_token_set set;   /* taken as a whole beside tokens; exits are nodes of its trie */
     bool is_list;        /* tokens are ids, else words */
     uint32_t num_tokens; /* ids or words */
     uint32_t num_exits;
@@ -122,7 +136,9 @@ struct vmt_matcher {
     uint32_t *exits; /* scratch */
     size_t exits_cap;
     uint32_t num_exits;
-    uint32_t *ids; /* [VMT_ANSWER_LIST_MAX + 1] scratch */
+    uint32_t *ids; /* [VMT_ANSWER_LIST_MAX] scratch */
+    uint32_t num_ids;
+    bool is_list; /* the answer's tokens are ids as yet, else bits */
 };
 
 #endif

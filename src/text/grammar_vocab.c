@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define CACHE_BYTES ((size_t)64 << 20)
+#define WARM_TOKENS 10000u /* smaller vocabularies are walked in no time */
 
 /* ---- building */
 
@@ -101,12 +102,25 @@ static bool note_plain(vmt_grammar_vocab *vocab, const uint16_t *chars) {
     return ok;
 }
 
+static bool is_member(uint32_t set, vmt_str bytes, uint32_t num_plain_chars) {
+    if (set == VMT_SET_NONE) return false;
+    if (set == VMT_SET_PLAIN) return num_plain_chars > 0;
+    if (set != VMT_SET_SPACE && bytes.len > VMT_WORD_BYTES) return false;
+    for (size_t i = 0; i < bytes.len; i++) {
+        uint8_t c = (uint8_t)bytes.ptr[i], letter = set == VMT_SET_WORD ? c | 0x20 : c;
+        bool is_word = (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z');
+        bool is_space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+        if (!(set == VMT_SET_SPACE ? is_space : is_word)) return false;
+    }
+    return true;
+}
+
 /* Sorts, links twins, and builds both tries and the plain sets. */
 static bool index_tokens(vmt_grammar_vocab *vocab) {
     struct entry *entries = malloc(((size_t)vocab->num_tokens + 1) * sizeof *entries);
     uint16_t *chars = calloc((size_t)vocab->num_tokens + 1, sizeof *chars);
     bool ok = entries && chars;
-    uint32_t n = 0, num_distinct = 0, num_rest = 0;
+    uint32_t n = 0, num_distinct = 0;
     for (uint32_t id = 0; ok && id < vocab->num_tokens; id++) {
         vmt_str bytes = vmt_vocab_token(vocab, (int32_t)id);
         vocab->twin[id] = -1;
@@ -124,11 +138,23 @@ static bool index_tokens(vmt_grammar_vocab *vocab) {
         }
         entries[num_distinct++] = entries[i];
     }
-    ok = ok && build_trie(&vocab->all, entries, num_distinct);
-    for (uint32_t i = 0; ok && i < num_distinct; i++) {
-        if (chars[entries[i].id] == 0) entries[num_rest++] = entries[i];
+    struct entry *rest = malloc(((size_t)num_distinct + 1) * sizeof *rest);
+    ok = ok && rest && note_plain(vocab, chars);
+    for (uint32_t set = 0; ok && set < VMT_NUM_SETS; set++) {
+        uint32_t num_rest = 0;
+        vocab->members[set] = calloc(vocab->num_words, sizeof *vocab->members[set]);
+        ok = vocab->members[set] != NULL;
+        for (uint32_t i = 0; ok && i < num_distinct; i++) {
+            const struct entry *e = &entries[i];
+            if (is_member(set, (vmt_str){e->ptr, e->len}, chars[e->id])) {
+                vmt_mask_set_token(vocab, vocab->members[set], e->id);
+            } else {
+                rest[num_rest++] = *e;
+            }
+        }
+        ok = ok && build_trie(&vocab->tries[set], rest, num_rest);
     }
-    ok = ok && build_trie(&vocab->rest, entries, num_rest) && note_plain(vocab, chars);
+    free(rest);
     free(entries);
     free(chars);
     return ok;
@@ -155,6 +181,37 @@ static bool copy_tokens(vmt_grammar_vocab *vocab, const vmt_grammar_vocab_config
     return !vocab->blob.failed;
 }
 
+/* Asks for the answers that nearly every grammar needs: within strings, of any length and near their end. */
+static void warm_up(vmt_grammar_vocab *vocab) {
+    static const struct {
+        const char *schema, *text;
+        uint32_t num_more; /* letters after the text */
+    } uses[] = {
+        {"{\"type\":\"string\"}", "\"a\\", 0},
+        {"{\"type\":\"string\",\"maxLength\":1000}", "\"a\\", 0},
+        {"{\"type\":\"string\",\"maxLength\":40}", "\"", 40},
+        {"{\"type\":\"number\"}", "-1.5e1", 0},
+        {"{\"type\":\"integer\"}", "-1", 0},
+    };
+    uint32_t *bits = malloc((vocab->num_words + 1) * sizeof *bits);
+    for (size_t i = 0; bits && i < VMT_COUNT(uses); i++) {
+        vmt_grammar *grammar;
+        vmt_matcher *m = NULL;
+        vmt_str text = vmt_str_from(uses[i].text);
+        if (vmt_grammar_from_schema(&grammar, vmt_str_from(uses[i].schema), NULL, NULL) != VMT_OK) continue;
+        if (vmt_matcher_create(&m, grammar, vocab, NULL) == VMT_OK) {
+            for (size_t k = 0; k < text.len + uses[i].num_more; k++) {
+                vmt_str next = k < text.len ? vmt_str_slice(text, k, k + 1) : VMT_STR("a");
+                if (vmt_matcher_accept_bytes(m, next, NULL) != VMT_OK) break;
+                if (vmt_matcher_mask(m, bits, vocab->num_words, NULL) != VMT_OK) break;
+            }
+        }
+        vmt_matcher_destroy(m);
+        vmt_grammar_release(grammar);
+    }
+    free(bits);
+}
+
 vmt_status vmt_grammar_vocab_create(vmt_grammar_vocab **out, const vmt_grammar_vocab_config *config,
                                     vmt_err *err) {
     *out = NULL;
@@ -169,6 +226,7 @@ vmt_status vmt_grammar_vocab_create(vmt_grammar_vocab **out, const vmt_grammar_v
         vmt_grammar_vocab_release(vocab);
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the grammar vocabulary");
     }
+    if (config->num_tokens >= WARM_TOKENS) warm_up(vocab);
     *out = vocab;
     return VMT_OK;
 }
@@ -202,8 +260,10 @@ void vmt_grammar_vocab_release(vmt_grammar_vocab *vocab) {
     for (uint32_t k = 0; k <= VMT_PLAIN_COUNTS; k++) free(vocab->plain[k]);
     free(vocab->long_plain);
     free(vocab->long_plain_chars);
-    free(vocab->all.nodes);
-    free(vocab->rest.nodes);
+    for (uint32_t set = 0; set < VMT_NUM_SETS; set++) {
+        free(vocab->tries[set].nodes);
+        free(vocab->members[set]);
+    }
     free(vocab->begin);
     free(vocab->twin);
     free(vocab->eos_ids);
@@ -216,13 +276,14 @@ uint32_t vmt_grammar_vocab_size(const vmt_grammar_vocab *vocab) {
 }
 
 bool vmt_vocab_has_special(const vmt_grammar_vocab *vocab, vmt_str text) {
-    uint32_t at = 0, end = vocab->all.num_nodes;
+    uint32_t at = 0, end = vocab->tries[VMT_SET_NONE].num_nodes;
     for (size_t i = 0; i <= text.len; i++) {
         uint8_t want = (uint8_t)(i == 0 ? VMT_SPECIAL_BYTE : text.ptr[i - 1]);
-        while (at < end && vocab->all.nodes[at].byte != want) at += vocab->all.nodes[at].size;
+        while (at < end && vocab->tries[VMT_SET_NONE].nodes[at].byte != want)
+            at += vocab->tries[VMT_SET_NONE].nodes[at].size;
         if (at >= end) return false;
-        if (i == text.len) return vocab->all.nodes[at].token_id >= 0;
-        end = at + vocab->all.nodes[at].size;
+        if (i == text.len) return vocab->tries[VMT_SET_NONE].nodes[at].token_id >= 0;
+        end = at + vocab->tries[VMT_SET_NONE].nodes[at].size;
         at++;
     }
     return false;

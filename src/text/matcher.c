@@ -12,7 +12,7 @@ static vmt_matcher *allocate(vmt_grammar *grammar, vmt_grammar_vocab *vocab) {
     m->vocab = vmt_grammar_vocab_acquire(vocab);
     m->bits = malloc(VMT_MAX(vocab->num_words, 1u) * sizeof *m->bits);
     m->whole = malloc(VMT_MAX(vocab->num_words, 1u) * sizeof *m->whole);
-    m->ids = malloc((VMT_ANSWER_LIST_MAX + 1) * sizeof *m->ids);
+    m->ids = malloc(VMT_ANSWER_LIST_MAX * sizeof *m->ids);
     if (m->bits && m->whole && m->ids) return m;
     vmt_matcher_destroy(m);
     return NULL;
