@@ -113,8 +113,8 @@ def run_random(bench, path, count, verbose):
             wrong += not entry.get("refused", False)
             continue
         exact = json.loads(json.dumps(schema), parse_float=decimal.Decimal)
-        validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)(
-            exact, format_checker=jsonschema.FormatChecker())
+        draft = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+        validator = draft(exact, format_checker=draft.FORMAT_CHECKER)
         num_failed = 0
         for problem, text in answer["generated"]:
             total += 1

@@ -58,8 +58,8 @@ vmt_status vmt_grammar_from_json_object(vmt_grammar **out, const vmt_grammar_opt
 /* ECMA-262 syntax without look-around and back-references; the whole text must match. */
 vmt_status vmt_grammar_from_regex(vmt_grammar **out, vmt_str pattern, vmt_err *err);
 vmt_status vmt_grammar_from_choice(vmt_grammar **out, const vmt_str *choices, size_t num_choices, vmt_err *err);
-/* GBNF as llama.cpp has it, and EBNF with `::=`, `:`, `=`; the first of the rules root and start, else the first rule
- * of all, is the whole text. */
+/* GBNF as llama.cpp has it; a source without `::=` is read as Lark.  The whole text is the rule root, else start, else
+ * the first one. */
 vmt_status vmt_grammar_from_ebnf(vmt_grammar **out, vmt_str source, vmt_err *err);
 /* {"structures": [{"begin", "schema", "end"}], "triggers": [...]} or {"format": {...}}. */
 vmt_status vmt_grammar_from_tags(vmt_grammar **out, vmt_str json, const vmt_grammar_options *options,

@@ -65,12 +65,14 @@ static int32_t pick(const struct bench *b, uint32_t num_tokens, uint64_t *seed) 
         for (size_t i = 0; i < VMT_COUNT(b->closers) && is_steered; i++) {
             if (has_bit(b->bits, b->closers[i])) return b->closers[i];
         }
-        /* Short tokens leave the fewest things open. */
+        /* Short tokens leave the fewest things open; now and then a pattern wants a space. */
+        bool may_be_space = vmt_splitmix64(seed) % 4 == 0;
         for (size_t len = 1; len <= 4; len++) {
             int32_t found = -1;
             uint32_t num = 0;
             for (uint32_t i = 0; i < n; i++) {
-                bool fits = vmt_tokenizer_bytes(b->tokenizer, b->ids[i]).len <= len && !is_space(b, b->ids[i]);
+                bool fits = vmt_tokenizer_bytes(b->tokenizer, b->ids[i]).len <= len &&
+                            (may_be_space || !is_space(b, b->ids[i]));
                 if (fits && vmt_splitmix64(seed) % ++num == 0) found = b->ids[i];
             }
             if (found >= 0) return found;
@@ -150,6 +152,8 @@ static vmt_status compile(vmt_json in, vmt_grammar_vocab *vocab, vmt_grammar **o
     vmt_json_get_bool(VMT_JSON_AT(in, "closed"), &options.closed_objects);
     vmt_json_get_str(VMT_JSON_AT(in, "space"), &options.space_pattern);
     if (compact) options.space = VMT_SPACE_COMPACT;
+    if (vmt_str_eq_c(kind, "ebnf")) return vmt_grammar_from_ebnf(out, source, err);
+    if (vmt_str_eq_c(kind, "tags")) return vmt_grammar_from_tags(out, source, &options, err);
     if (vmt_str_eq_c(kind, "object")) return vmt_grammar_from_json_object(out, &options, err);
     if (vmt_str_eq_c(kind, "regex")) return vmt_grammar_from_regex(out, source, err);
     return vmt_grammar_from_schema(out, source, &options, err);

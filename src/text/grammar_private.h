@@ -18,6 +18,9 @@ struct vmt_grammar {
 /* Takes the rules: compiles and frees them.  status is what building them came to. */
 vmt_status vmt_grammar_finish(vmt_grammar **out, vmt_rules *rules, uint32_t root, vmt_status status, vmt_err *err);
 
+/* The rules of a GBNF or Lark source, added to others. */
+vmt_status vmt_rules_add_ebnf(vmt_rules *rules, vmt_str source, uint32_t *root, vmt_err *err);
+
 /* ---- the vocabulary */
 
 /* Tokens in the order of their bytes, each byte a node; a node's subtree follows it. */
