@@ -4,8 +4,8 @@
  *   tokenizer ─► every token's bytes, as a trie ─► vmt_grammar_vocab
  *   both ─► vmt_matcher: one sequence: mask, accept, mask, accept, ... until it can end
  *
- * A grammar is a pushdown automaton over bytes: each rule is a deterministic automaton whose edges are bytes or calls of
- * other rules.  A matcher follows all parses at once, on stacks that share what they have in common, so that ambiguity
+ * A grammar is a pushdown automaton over bytes: each rule is a deterministic automaton whose edges are bytes or
+ * calls of other rules.  A matcher follows all parses at once, on stacks that share what they have in common, so that ambiguity
  * and left recursion cost little.  A token is allowed when its bytes lead to a state from which the text can be
  * completed: states from which it can't are cut away when the grammar is compiled.
  *

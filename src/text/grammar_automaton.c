@@ -447,7 +447,7 @@ static bool is_plain_state(const vmt_automaton *a, uint32_t state) {
     return true;
 }
 
-/* The greatest set: all states that have the characters at all, less those that lead out of the set, until none does. */
+/* The greatest set: all states that have the characters at all, less those that lead out of it, until none does. */
 static void mark_plain_states(vmt_automaton *a) {
     uint32_t first, last;
     for (uint32_t s = 0; s < a->num_states; s++) {

@@ -3,8 +3,8 @@
  *   GBNF   name ::= "text" [a-z^0-9] . (group) other-rule | x* x+ x? x{2,5}      # comment
  *   Lark   name: "text"i /regex/ "a".."z" (group) [optional] other | x* x+ x? x~2..5 -> alias      // comment
  *
- * A rule ends where the next one begins, so line breaks mean nothing.  Terminals of Lark are rules like any other: there
- * is no lexer, and %ignore, which needs one, is refused. */
+ * A rule ends where the next one begins, so line breaks mean nothing.  Terminals of Lark are rules like any other:
+ * there is no lexer, and %ignore, which needs one, is refused. */
 #include "base/utf8.h"
 #include "text/grammar_charset.h"
 #include "text/grammar_private.h"

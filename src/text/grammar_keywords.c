@@ -1,5 +1,5 @@
-/* text/grammar_keywords.c: the keywords of JSON Schema that are understood, and those that assert something but are not.
- * Names that no draft defines are annotations, as the specification has it. */
+/* text/grammar_keywords.c: the keywords of JSON Schema that are understood, and those that assert something but
+ * are not.  Names that no draft defines are annotations, as the specification has it. */
 #include "text/grammar_schema.h"
 
 static const char *const asserted[] = {

@@ -1,7 +1,8 @@
 /* text/grammar_rules.h: rules as they are written: states, and edges that are bytes, nothing, or calls of rules.
  *
  * Every front end builds these; text/grammar_automaton.h makes them deterministic.  Fragments are built inside out: the
- * states of a fragment are the contiguous range that was made since its building began, so that a repeat copies a range.
+ * states of a fragment are the contiguous range that was made since its building began, so that a repeat
+ * copies a range.
  *
  * The first failure sticks and later calls do nothing: build everything, then ask vmt_rules_status() once.  State 0
  * always exists and belongs to nobody, so that a failed call may name it. */

@@ -58,7 +58,7 @@ static void end_list(vmt_rules *r, uint32_t from, uint32_t to) {
 }
 
 /* The items after the first num_prefix, any number of them within the bounds; at is behind the last of those, or behind
- * the bracket.  With bounds, this is a rule of its own whose counter says how many items came before the present one. */
+ * the bracket.  With bounds, this is a rule of its own whose counter says how many items came before this one. */
 static vmt_status add_loop(const struct items *x, uint32_t at, uint32_t to, uint32_t rule) {
     vmt_schema *s = x->s;
     vmt_rules *r = s->rules;

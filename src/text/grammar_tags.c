@@ -1,7 +1,7 @@
 /* text/grammar_tags.c: structural tags: free text, and between a begin and an end what a schema says.
  *
- * A format is compiled into a rule of its own; formats within wait in a list.  A tag's begin or end that is spelled like
- * a special token may be written as that token, or as its text. */
+ * A format is compiled into a rule of its own; formats within wait in a list.  A tag's begin or end that is spelled
+ * like a special token may be written as that token, or as its text. */
 #include "json/json.h"
 #include "text/grammar_private.h"
 #include "text/grammar_regex.h"
