@@ -166,7 +166,8 @@ static vmt_status limit_isa(vmt_str name, vmt_err *err) {
     for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
         if (!vmt_str_eq_c(name, vmt_isa_name((vmt_isa)isa))) continue;
         if (!vmt_isa_present((vmt_isa)isa)) {
-            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s", vmt_isa_name((vmt_isa)isa));
+            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s",
+                                  vmt_isa_name((vmt_isa)isa));
         }
         vmt_isa_limit((vmt_isa)isa);
         return VMT_OK;
