@@ -125,6 +125,9 @@ vmt_status vmt_jslice(vmt_jrun *run, vmt_jval object, const vmt_jval bounds[3], 
 vmt_status vmt_jarith(vmt_jrun *run, int op, vmt_jval a, vmt_jval b, vmt_jval *out);
 vmt_status vmt_jnegate(vmt_jrun *run, vmt_jval v, vmt_jval *out);
 
+/* jinja_filters.c: s with & < > ' " as HTML entities. */
+vmt_status vmt_jescape(vmt_jrun *run, vmt_str s, vmt_str *out);
+
 /* jinja_repr.c: appends Python's str() or repr() of v to the text. */
 vmt_status vmt_jwrite_str(vmt_jrun *run, vmt_jval v);
 vmt_status vmt_jwrite_repr(vmt_jrun *run, vmt_jval v);
