@@ -26,6 +26,7 @@ typedef struct vmt_bundle_options {
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
     int64_t threads; /* 0: one per core */
+    vmt_str cpu_isa; /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
     bool quiet;      /* no progress bars */
 } vmt_bundle_options;
 

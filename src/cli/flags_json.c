@@ -73,7 +73,7 @@ static vmt_status check_path(vmt_str path, vmt_err *err) {
             key_empty = false;
         }
     }
-    if (key_empty) return vmt_fail(err, VMT_E_INVALID, "an empty key in \".%.*s\"", VMT_STR_ARG(path));
+    if (key_empty) return vmt_fail(err, VMT_E_INVALID, "an empty key in \"%.*s\"", VMT_STR_ARG(path));
     if (num_keys > VMT_FLAGS_JSON_KEYS_MAX) {
         return vmt_fail(err, VMT_E_INVALID, "%u nested keys, at most %u are allowed", num_keys,
                         VMT_FLAGS_JSON_KEYS_MAX);

@@ -4,7 +4,7 @@
 
 #include "cli/flags.h"
 
-/* By long name or alias, without dashes, `-` and `_` alike; *is_negated is set for `no-x` of a boolean x.  NULL: none. */
+/* By long name or alias, without dashes, `-` and `_` alike; `no-x` of a boolean x sets *is_negated.  NULL: none. */
 const vmt_flag *vmt_flags_find(const vmt_command *command, vmt_str name, bool *is_negated);
 /* By short name, exactly. */
 const vmt_flag *vmt_flags_find_short(const vmt_command *command, vmt_str name);

@@ -1,6 +1,6 @@
 /* cli/flags_yaml.h: the entries of a `--config FILE.yaml`.
  *
- * One document holding one mapping.  Aliases, merge keys' only source, are refused: they let a small file be a huge one. */
+ * One document holding one mapping.  Aliases are refused: they let a small file be a huge value. */
 #ifndef VMT_CLI_FLAGS_YAML_H
 #define VMT_CLI_FLAGS_YAML_H
 

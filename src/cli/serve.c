@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define NUM_TEXT_THREADS 2u
-#define ABORT_GRACE_NS 5000000000ull /* aborted requests get so long to say goodbye */
+#define ABORT_GRACE_NS   5000000000ull /* aborted requests get so long to say goodbye */
 
 struct server {
     const vmt_serve_options *options;
@@ -84,8 +84,9 @@ static void print_ready(const struct server *s) {
     printf("\nvmetal is ready at %s (%.2f s).  Try it:\n\n"
            "  curl -N %s%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
            "    -d '{\"model\": \"%.*s\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": "
-           "\"What is the capital of France?\"}]}'\n\n",
-           where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "", VMT_STR_ARG(name));
+           "\"Why is the sky blue?\"}]}'\n\n",
+           where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "",
+           VMT_STR_ARG(name));
     fflush(stdout);
 }
 
@@ -161,8 +162,8 @@ static void on_stats(void *ctx) {
     vmt_log_info("event=stats prompt_tok_s=%.1f generated_tok_s=%.1f running=%u waiting=%u kv_used=%.3f "
                  "prefix_hit=%.3f",
                  (double)(stats.num_prompt_tokens - last.num_prompt_tokens) / seconds,
-                 (double)(stats.num_generated_tokens - last.num_generated_tokens) / seconds, stats.sched.num_running,
-                 stats.sched.num_waiting,
+                 (double)(stats.num_generated_tokens - last.num_generated_tokens) / seconds,
+                 stats.sched.num_running, stats.sched.num_waiting,
                  (double)stats.sched.num_blocks_used / (double)VMT_MAX(stats.sched.num_blocks_total, 1u),
                  queries > 0 ? (double)hits / (double)queries : 0.0);
 }

@@ -35,7 +35,10 @@ typedef struct vmt_serve_options {
 } vmt_serve_options;
 
 extern const vmt_serve_options vmt_serve_defaults;
-/* The rows are vmt_serve_command's, in serve_flags.c; this is what it runs.  Returns the exit code. */
+extern const vmt_flag vmt_serve_flags[];
+extern const uint32_t vmt_num_serve_flags;
+
+/* What vmt_serve_command (serve_flags.c, beside its rows) runs.  Returns the exit code. */
 int vmt_serve_run(const void *options);
 
 #endif

@@ -99,15 +99,15 @@ static void signal_fired(evutil_socket_t signal_number, short what, void *arg) {
 }
 
 vmt_status vmt_loop_on_signal(vmt_loop *loop, int signal_number, void (*fn)(void *ctx, int signal_number),
-                              void *ctx) {
+                              void *ctx, vmt_err *err) {
     struct signal_watch *watch = calloc(1, sizeof *watch);
-    if (!watch) return VMT_E_NO_MEMORY;
+    if (!watch) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to watch signal %d", signal_number);
     *watch = (struct signal_watch){.next = loop->signals, .fn = fn, .ctx = ctx};
     watch->event = evsignal_new(loop->base, signal_number, signal_fired, watch);
     if (!watch->event || event_add(watch->event, NULL) != 0) {
         if (watch->event) event_free(watch->event);
         free(watch);
-        return VMT_E_IO;
+        return vmt_fail(err, VMT_E_IO, "cannot watch signal %d: %s", signal_number, strerror(errno));
     }
     loop->signals = watch;
     return VMT_OK;

@@ -73,7 +73,7 @@ static void raise_it(void *ctx) {
 static void signals_arrive(vmt_test *t) {
     struct state s = {0};
     vmt_expect_eq(t, vmt_loop_create(&s.loop, NULL), VMT_OK);
-    vmt_expect_eq(t, vmt_loop_on_signal(s.loop, SIGUSR1, on_signal, &s), VMT_OK);
+    vmt_expect_eq(t, vmt_loop_on_signal(s.loop, SIGUSR1, on_signal, &s, NULL), VMT_OK);
     vmt_timer *timer = vmt_timer_create(s.loop, raise_it, NULL);
     vmt_timer_start(timer, 0);
     vmt_expect_eq(t, vmt_loop_run(s.loop, NULL), VMT_OK);

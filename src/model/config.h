@@ -10,7 +10,7 @@
 #define VMT_LAYERS_MAX       1024u
 #define VMT_HIDDEN_MAX       (1u << 17)
 #define VMT_INTERMEDIATE_MAX (1u << 19)
-#define VMT_MODEL_VOCAB_MAX        (1u << 22)
+#define VMT_MODEL_VOCAB_MAX  (1u << 22)
 #define VMT_HEADS_MAX        1024u
 #define VMT_HEAD_DIM_MAX     512u
 #define VMT_CONTEXT_MAX      (1u << 27)

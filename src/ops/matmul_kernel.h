@@ -15,8 +15,9 @@
  *           K6       scale i8[16] of elements 0..15, i8[16] of 16..31;  super-block of 8 blocks: d f16[16]
  *   floats           for each k the 16 rows' elements, in the weight's own type
  *
- * Rows of x are quantized to 8 bits per block of 32: d = max|x| / 127, q = round-to-even(x * (127 / max|x|)).  They lie in
- * panels of at most 16 rows; a panel of m rows is laid out with height vmt_mm_height(m), and the surplus rows are zero.
+ * Rows of x are quantized to 8 bits per block of 32: d = max|x| * (1 / 127), q = round-to-even(x * (127 / max|x|)).
+ * They lie in panels of at most 16 rows; a panel of m rows is laid out with height vmt_mm_height(m), and the surplus
+ * rows are zero.
  *
  * One output element is this sequence and no other, on every instruction set (FMA is one rounding):
  *   acc = 0;  for each block in order:  acc = fma(dw * dx, (float)idot, acc);  if the format has a min:
@@ -30,10 +31,11 @@
 #include "backend/cpu/cpu.h"
 #include "ops/matmul.h"
 
-#define VMT_MM_PANEL 16u       /* output rows of a weight panel; rows of x in an activation panel */
-#define VMT_MM_BLOCK 32u       /* elements along k with one scale */
-#define VMT_MM_SUPER 8u        /* blocks of a K super-block */
-#define VMT_MM_TINY  0x1p-100f /* a block of x whose largest magnitude is below counts as zero */
+#define VMT_MM_PANEL 16u            /* output rows of a weight panel; rows of x in an activation panel */
+#define VMT_MM_BLOCK 32u            /* elements along k with one scale */
+#define VMT_MM_SUPER 8u             /* blocks of a K super-block */
+#define VMT_MM_TINY  0x1p-100f      /* a block of x whose largest magnitude is below counts as zero */
+#define VMT_MM_STEP  0x1.020408p-7f /* 1 / 127 */
 
 typedef enum vmt_mm_format { /* bits and scales */
                              VMT_MM_4D,
@@ -126,6 +128,20 @@ void vmt_mm_unpack(const vmt_matmul_kind *kind, const vmt_mm_layout *layout, con
 
 static inline const float *vmt_mm_x_row(const vmt_mm_args *args, uint32_t row) {
     return args->x + args->x_stride * (args->row_ids ? args->row_ids[row] : row);
+}
+
+/* The scale and sums of block_at + row_idx, where block_at is the element index of the block's first row. */
+static inline void vmt_mm_put_scales(const vmt_mm_args *args, size_t block_at, uint32_t height, uint32_t row_idx,
+                                     float d, const int32_t sums[2]) {
+    args->d[block_at + row_idx] = d;
+    args->sum[block_at + row_idx] = d * (float)(sums[0] + sums[1]);
+    if (args->kind->has_halves) {
+        int32_t *init = args->init + 2 * block_at;
+        init[row_idx] = -args->kind->zero * sums[0];
+        init[height + row_idx] = -args->kind->zero * sums[1];
+    } else {
+        args->init[block_at + row_idx] = -args->kind->zero * (sums[0] + sums[1]);
+    }
 }
 
 /* Kernels: ops/simd/matmul_<isa>.c.  Those of another architecture do not exist. */

@@ -81,8 +81,8 @@ static void pack_8(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *c
     }
 }
 
-/* Q4_K and Q5_K.  Sub-blocks 2c and 2c + 1 share 32 bytes, one the low nibbles and one the high ones: bytes l and l + 16
- * of a sub-block are joined into one of ours. */
+/* Q4_K and Q5_K.  Sub-blocks 2c and 2c + 1 share 32 bytes, one the low nibbles and one the high ones: elements l and
+ * l + 16 of a sub-block are joined into one byte of ours. */
 static void pack_km(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
                     uint32_t cols) {
     vmt_mm_layout layout = vmt_mm_layout_of(kind, cols);

@@ -1,11 +1,12 @@
 /* ops/matmul_test.c: every dtype on every instruction set present against the reference, and bit for bit among
- * themselves: over instruction sets, numbers of rows and workers.  Shapes: ragged panels, one row, more rows than a tile. */
+ * themselves: over instruction sets, numbers of rows and workers.  Shapes: ragged panels, one row, more than a tile. */
 #include "ops/matmul.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "base/test.h"
 
@@ -300,6 +301,52 @@ static void extreme_rows(vmt_test *t) {
     vmt_backend_destroy(be);
 }
 
+/* Inputs made without libm, so that the bits of the results are a constant of the arithmetic, not of the machine. */
+static void bits_are_the_same_on_every_machine(vmt_test *t) {
+    static const uint64_t want[VMT_NUM_DTYPES] = {
+        [VMT_F32] = 0x41f826e2ee39e3c1,  [VMT_F16] = 0x7952612de7c19d58,  [VMT_BF16] = 0xc1033a1fe2f783ce,
+        [VMT_Q8_0] = 0x3d66e7c926f728a5, [VMT_Q4_0] = 0xa8dc2bd1c809c64d, [VMT_Q4_1] = 0x315de00798c62fff,
+        [VMT_Q5_0] = 0xa5eb1b5960c30289, [VMT_Q5_1] = 0xcf895d6f65cd696e, [VMT_Q4_K] = 0xbfe87d09f4ad6ca6,
+        [VMT_Q5_K] = 0xfb080b4e57e2e3bc, [VMT_Q6_K] = 0x4ad32d53a6ad2ab7,
+    };
+    enum { ROWS = 19, COLS = 512, NUM_ROWS = 21 };
+    vmt_backend *be = make_backend(t, 2);
+    for (size_t d = 0; d < VMT_COUNT(dtypes); d++) {
+        problem p = make(t, be, dtypes[d], ROWS, COLS, NUM_ROWS);
+        vmt_weight_reset(&p.weight, be);
+        const vmt_dtype_info *info = vmt_dtype_get(dtypes[d]);
+        uint64_t state = 99;
+        for (size_t at = 0; at < p.src.bytes; at++) p.src.host[at] = (uint8_t)vmt_splitmix64(&state);
+        for (size_t at = 0; at < p.src.bytes; at += info->block_bytes) { /* f16 fields and floats: near 0.01 */
+            uint8_t *block = p.src.host + at, exponent = (uint8_t)(0x20 | (block[1] & 3));
+            if (dtypes[d] == VMT_F32)
+                block[3] = 0x3c;
+            else if (dtypes[d] == VMT_BF16)
+                block[1] = 0x3c;
+            else if (dtypes[d] == VMT_Q6_K)
+                block[209] = exponent;
+            else
+                block[1] = exponent;
+            if (info->block_bytes > 2 && dtypes[d] != VMT_F32) block[3] = (uint8_t)(0xa0 | (block[3] & 3));
+        }
+        float *x = (float *)p.x.host;
+        for (uint32_t i = 0; i < NUM_ROWS * p.x_stride; i++)
+            x[i] = (float)(int32_t)vmt_splitmix64(&state) * 0x1p-31f;
+        vmt_tensor src = {.buffer = &p.src, .dtype = dtypes[d], .ndim = 2, .shape = {ROWS, COLS}};
+        bool packed;
+        vmt_expect_eq(t, vmt_weight_init(&p.weight, be, &src, 1, &packed, NULL), VMT_OK);
+        vmt_matmul_args args = args_of(&p);
+        vmt_expect_eq(t, vmt_matmul(be, &args), VMT_OK);
+        uint64_t got = vmt_hash_fast(p.out.host, p.out.bytes);
+        if (got != want[dtypes[d]]) {
+            vmt_test_fail(t, __FILE__, __LINE__, "%s: bits hash to 0x%016llx", info->name,
+                          (unsigned long long)got);
+        }
+        drop(&p);
+    }
+    vmt_backend_destroy(be);
+}
+
 static const vmt_test_case cases[] = {
     {"agrees_with_reference_and_among_isas", agrees_with_reference_and_among_isas},
     {"rows_do_not_depend_on_their_batch", rows_do_not_depend_on_their_batch},
@@ -307,6 +354,7 @@ static const vmt_test_case cases[] = {
     {"rows_come_back_as_dequantized", rows_come_back_as_dequantized},
     {"parts_are_stacked_by_rows", parts_are_stacked_by_rows},
     {"extreme_rows", extreme_rows},
+    {"bits_are_the_same_on_every_machine", bits_are_the_same_on_every_machine},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

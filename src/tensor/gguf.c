@@ -277,7 +277,7 @@ static vmt_status read_alignment(const vmt_gguf *g, uint32_t *out, vmt_err *err)
 }
 
 static vmt_status read_all(vmt_gguf *g, struct reader *r) {
-    uint64_t num_tensors, num_entries;
+    uint64_t num_tensors = 0, num_entries = 0;
     VMT_TRY(read_head(r, &num_tensors, &num_entries));
     g->entries = calloc(num_entries + 1, sizeof *g->entries);
     g->records = calloc(num_tensors + 1, sizeof *g->records);

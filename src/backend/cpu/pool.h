@@ -1,8 +1,9 @@
 /* backend/cpu/pool.h: the CPU backend's threads.
  *
  * One launch at a time.  Its items are cut into chunks, and every thread takes the next chunk until none is left; the
- * launch is over when all chunks are taken and every thread that joined has left.  A worker that was asleep or preempted
- * never joins, so a launch does not wait for it: with more threads than cores, or busy neighbours, it is only slower.
+ * launch is over when all chunks are taken and every thread that joined has left.  A worker that was asleep or
+ * preempted never joins, so a launch does not wait for it: with more threads than cores, or busy neighbours, it is
+ * only slower.
  *
  *   caller   fill the job | gate: open, seq + 1 | take chunks ... none left | gate: closed | wait: nobody inside
  *   worker   spin on gate, then sleep | join: gate + 1 if still open | take chunks | leave: gate - 1 | spin ...

@@ -110,7 +110,7 @@ static float quantize_block(const float x[VMT_MM_BLOCK], int8_t q[VMT_MM_BLOCK],
         q[k] = (int8_t)(fabsf(scaled) <= 127.0f ? (int32_t)scaled : 0);
         sums[k / 16] += q[k];
     }
-    return largest / 127.0f;
+    return largest * VMT_MM_STEP;
 }
 
 void vmt_mm_quantize_scalar(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin,
@@ -122,18 +122,11 @@ void vmt_mm_quantize_scalar(const vmt_mm_args *args, uint32_t panel_idx, uint32_
     for (uint32_t i = 0; i < height; i++) {
         const float *x = i < num_rows ? vmt_mm_x_row(args, row_begin + i) : NULL;
         for (uint32_t b = block_begin; b < block_end; b++) {
-            size_t at = base + (size_t)b * height + i;
+            size_t block_at = base + (size_t)b * height;
             int32_t sums[2];
-            float d = quantize_block(x ? x + b * VMT_MM_BLOCK : zeros, args->q + at * VMT_MM_BLOCK, sums);
-            args->d[at] = d;
-            args->sum[at] = d * (float)(sums[0] + sums[1]);
-            if (args->kind->has_halves) {
-                int32_t *init = args->init + 2 * (base + (size_t)b * height);
-                init[i] = -args->kind->zero * sums[0];
-                init[height + i] = -args->kind->zero * sums[1];
-            } else {
-                args->init[at] = -args->kind->zero * (sums[0] + sums[1]);
-            }
+            float d = quantize_block(x ? x + (size_t)b * VMT_MM_BLOCK : zeros,
+                                     args->q + (block_at + i) * VMT_MM_BLOCK, sums);
+            vmt_mm_put_scales(args, block_at, height, i, d, sums);
         }
     }
 }

@@ -1,0 +1,51 @@
+/* text/bpe.h: byte-pair encoding of one word: merge the pair of lowest rank, leftmost first, until none is left.
+ *
+ * Two ways that give the same ids: a scan over a short array, and a heap for long words (O(n log n)).  Words are cut
+ * first where no merge can reach across (see vmt_bpe.joins), so that a text without white space is short words too. */
+#ifndef VMT_TEXT_BPE_H
+#define VMT_TEXT_BPE_H
+
+#include "text/vocab.h"
+#include <stdatomic.h>
+
+#define VMT_MERGES_MAX ((1u << 22) - 1) /* ranks have 22 bits beside two ids of 21 */
+
+typedef struct vmt_bpe {
+    const vmt_vocab *vocab;
+    uint64_t *slots;      /* left << 43 | right << 22 | rank; all ones: empty */
+    int32_t *slot_ids;    /* what the pair of a slot becomes */
+    uint32_t *byte_pairs; /* [256 * 256] the slot of two bytes' pair (of two ASCII characters'), or all ones */
+    uint32_t mask, shift, num_merges;
+    uint64_t mix;       /* odd, random */
+    bool byte_level;    /* symbols start as bytes, else as characters */
+    bool ignore_merges; /* a word of the vocabulary is its own token, whatever the merges say */
+    bool byte_fallback;
+    bool fuse_unk;
+    bool can_cut;           /* every character has a symbol of its own: words may be cut where no merge joins */
+    int32_t unk_id;         /* -1: unknown characters vanish */
+    int32_t byte_ids[256];  /* byte-level: of each byte; byte fallback: <0x00> to <0xFF>; -1 if missing */
+    int32_t ascii_ids[128]; /* character-level: the tokens of one ASCII character, or -1 */
+    /* joins[a][b], a bit: some merge makes a token in which a character that ends in byte a is followed by one that
+     * begins with byte b.  Without it a word can be cut between them: no merge ever looks across. */
+    uint8_t joins[256][32];
+    /* Per token: does merging its own text give that one token?  0 not known yet, 1 yes, 2 no.  A pure function of
+     * the tables, so that threads racing to fill it in write the same. */
+    _Atomic uint8_t *whole;
+} vmt_bpe;
+
+typedef struct vmt_merge_rule {
+    int32_t left, right, result;
+    uint32_t rank;
+} vmt_merge_rule;
+
+/* Takes the flags of *bpe as set by the caller, and builds the tables.  vocab must outlive it. */
+vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num_rules, vmt_err *err);
+void vmt_bpe_reset(vmt_bpe *bpe);
+
+struct vmt_scratch;
+/* Appends the ids of consecutive words, text[begin, ends[0]), text[ends[0], ends[1]), ..., to the scratch's output.
+ * num_words <= VMT_WORD_BATCH. */
+vmt_status vmt_bpe_encode(const vmt_bpe *bpe, struct vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                          const size_t *ends, uint32_t num_words);
+
+#endif
