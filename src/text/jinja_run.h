@@ -49,8 +49,9 @@ struct vmt_jrun {
 
 #define VMT_JARGS_MAX 4096u
 
-/* Evaluation levels, one inside the other.  A level takes about 400 bytes of stack, a macro call about ten levels. */
-#define VMT_JRUN_DEPTH_MAX 800u
+/* Evaluation levels, one inside the other: with this many the stack stays below 512 KiB, the least a thread has on the
+ * systems we build for. */
+#define VMT_JRUN_DEPTH_MAX 500u
 
 /* Records the first failure; returns code. */
 vmt_status vmt_jrun_fail(vmt_jrun *run, vmt_status code, const char *fmt, ...) VMT_PRINTF(3, 4);
