@@ -2,7 +2,7 @@
 # demo.sh VMETAL MODEL: serves the model on a free port, asks one question, shows the streamed answer, stops.
 set -eu
 vmetal=$1 model=$2
-question=${QUESTION:-What is the capital of France, and what is it known for?}
+question=${QUESTION:-Why is the sky blue?}
 # Fetched here, in the foreground, so that its progress can be seen.
 "$vmetal" fetch "$model" >/dev/null
 log=$(mktemp)

@@ -160,7 +160,24 @@ static void load_progress(void *ctx, uint64_t done, uint64_t total) {
     vmt_progress_update(ctx, done, total);
 }
 
+/* --cpu-isa lowers the process before the backend and the kernels look. */
+static vmt_status limit_isa(vmt_str name, vmt_err *err) {
+    if (name.len == 0) return VMT_OK;
+    for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
+        if (!vmt_str_eq_c(name, vmt_isa_name((vmt_isa)isa))) continue;
+        if (!vmt_isa_present((vmt_isa)isa)) {
+            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s",
+                                  vmt_isa_name((vmt_isa)isa));
+        }
+        vmt_isa_limit((vmt_isa)isa);
+        return VMT_OK;
+    }
+    return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "--cpu-isa %.*s is unknown; `vmetal doctor` lists them",
+                          VMT_STR_ARG(name));
+}
+
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(limit_isa(options->cpu_isa, err));
     VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
     VMT_TRY(vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err));
     vmt_progress bar;

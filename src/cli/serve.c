@@ -84,7 +84,7 @@ static void print_ready(const struct server *s) {
     printf("\nvmetal is ready at %s (%.2f s).  Try it:\n\n"
            "  curl -N %s%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
            "    -d '{\"model\": \"%.*s\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": "
-           "\"What is the capital of France?\"}]}'\n\n",
+           "\"Why is the sky blue?\"}]}'\n\n",
            where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "",
            VMT_STR_ARG(name));
     fflush(stdout);

@@ -18,8 +18,11 @@ const vmt_serve_options vmt_serve_defaults = {
     .content_format = {"auto", 4},
     .max_logprobs = 20,
     .stream_interval = 1,
+    .enable_prompt_tokens_details = true,
     .log_level = {"info", 4},
     .log_stats_interval_s = 10,
+    .shutdown_timeout_s = 30,
+    .ping_interval_ms = 10000,
     .device = {"auto", 4},
 };
 
@@ -31,7 +34,7 @@ const vmt_serve_options vmt_serve_defaults = {
 #define API(n, k, v, f, d, h)     .group = "Chat and API", ROW(n, k, v, f, d, h)
 #define LOGGING(n, k, v, f, d, h) .group = "Logging", ROW(n, k, v, f, d, h)
 
-const vmt_flag vmt_serve_flags[] = {
+static const vmt_flag flags[] = {
     {SERVER("host", STR, "HOST", host, "127.0.0.1",
             "address to listen on: this machine only; --host 0.0.0.0 opens the server to the network, then set "
             "--api-key")},
@@ -59,7 +62,7 @@ const vmt_flag vmt_serve_flags[] = {
      .min = 1024, .max = 1e9},
     {SERVER("h11-max-header-count", INT, "N", max_header_count, "256", "most headers of a request"), .min = 8,
      .max = 65536},
-    {SERVER("shutdown-timeout", INT, "S", shutdown_timeout_s, "0",
+    {SERVER("shutdown-timeout", INT, "S", shutdown_timeout_s, "30",
             "seconds that requests in progress get when the server is told to stop"),
      .min = 0, .max = 86400},
     {SERVER("config", STR, "FILE", config, NULL, "read flags from a YAML file; the command line wins")},
@@ -89,7 +92,7 @@ const vmt_flag vmt_serve_flags[] = {
      .min = -1, .max = 1e7},
     {API("seed", INT, "N", seed, "0", "seed of requests that bring none"), .min = -0x1p63, .max = 0x1p63},
     {API("stream-interval", INT, "N", stream_interval, "1", "tokens per streamed chunk"), .min = 1, .max = 4096},
-    {API("ping-interval-ms", INT, "MS", ping_interval_ms, "0",
+    {API("ping-interval-ms", INT, "MS", ping_interval_ms, "10000",
          "send an SSE comment when a stream was silent for so long; 0: never"),
      .min = 0, .max = 3600000},
     {API("enable-prompt-tokens-details", BOOL, NULL, enable_prompt_tokens_details, NULL,
@@ -115,15 +118,14 @@ const vmt_flag vmt_serve_flags[] = {
 #include "cli/server_compat_flags.def"
 #include "cli/compat_flags_end.def"
 };
-const uint32_t vmt_num_serve_flags = VMT_COUNT(vmt_serve_flags);
 
 const vmt_command vmt_serve_command = {
     .name = "serve",
-    .summary = "serve a model over HTTP",
+    .summary = "loads a model and serves it over HTTP",
     .usage = "vmetal serve [MODEL] [flags]",
     .positional = "MODEL",
-    .flags = vmt_serve_flags,
-    .num_flags = VMT_COUNT(vmt_serve_flags),
+    .flags = flags,
+    .num_flags = VMT_COUNT(flags),
     .positional_offset = offsetof(vmt_serve_options, model_args),
     .positionals_max = 1,
     .example = "vmetal serve SmolLM2-135M-Instruct --port 8000",

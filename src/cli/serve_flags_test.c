@@ -2,35 +2,16 @@
 #include "base/test.h"
 
 #include "base/log.h"
-#include "cli/flags_table.h"
+#include "cli/commands.h"
 #include "cli/serve_options.h"
 
-static int run(const void *options) {
-    (void)options;
-    return 0;
-}
-
-static vmt_command command_of_serve(void) {
-    return (vmt_command){
-        .name = "serve",
-        .positional = "MODEL",
-        .flags = vmt_serve_flags,
-        .num_flags = vmt_num_serve_flags,
-        .positional_offset = offsetof(vmt_serve_options, model_args),
-        .positionals_max = 1,
-        .run = run,
-        .defaults = &vmt_serve_defaults,
-        .options_bytes = sizeof(vmt_serve_options),
-    };
-}
-
 static void names_are_unique(vmt_test *t) {
-    vmt_expect(t, vmt_num_serve_flags <= VMT_FLAGS_MAX);
-    for (uint32_t i = 0; i < vmt_num_serve_flags; i++) {
-        const vmt_flag *a = &vmt_serve_flags[i];
+    vmt_expect(t, vmt_serve_command.num_flags <= VMT_FLAGS_MAX);
+    for (uint32_t i = 0; i < vmt_serve_command.num_flags; i++) {
+        const vmt_flag *a = &vmt_serve_command.flags[i];
         vmt_expect(t, a->group != NULL && strchr(a->name, '_') == NULL);
-        for (uint32_t k = i + 1; k < vmt_num_serve_flags; k++) {
-            const vmt_flag *b = &vmt_serve_flags[k];
+        for (uint32_t k = i + 1; k < vmt_serve_command.num_flags; k++) {
+            const vmt_flag *b = &vmt_serve_command.flags[k];
             bool same = strcmp(a->name, b->name) == 0 || (a->alias && strcmp(a->alias, b->name) == 0) ||
                         (b->alias && strcmp(a->name, b->alias) == 0) ||
                         (a->short_name && b->short_name && strcmp(a->short_name, b->short_name) == 0);
@@ -42,8 +23,8 @@ static void names_are_unique(vmt_test *t) {
 /* Every working row writes inside the options, and no two into one field. */
 static void fields_are_distinct(vmt_test *t) {
     bool taken[sizeof(vmt_serve_options)] = {0};
-    for (uint32_t i = 0; i < vmt_num_serve_flags; i++) {
-        const vmt_flag *flag = &vmt_serve_flags[i];
+    for (uint32_t i = 0; i < vmt_serve_command.num_flags; i++) {
+        const vmt_flag *flag = &vmt_serve_command.flags[i];
         if (flag->ignored != NULL || (flag->refused != NULL && flag->choices == NULL)) continue;
         vmt_expect(t, flag->offset > 0 && flag->offset < sizeof(vmt_serve_options));
         if (taken[flag->offset]) vmt_test_fail(t, __FILE__, __LINE__, "--%s shares its field", flag->name);
@@ -52,16 +33,15 @@ static void fields_are_distinct(vmt_test *t) {
 }
 
 static void default_texts_agree(vmt_test *t) {
-    vmt_command command = command_of_serve();
-    for (uint32_t i = 0; i < vmt_num_serve_flags; i++) {
-        const vmt_flag *flag = &vmt_serve_flags[i];
+    for (uint32_t i = 0; i < vmt_serve_command.num_flags; i++) {
+        const vmt_flag *flag = &vmt_serve_command.flags[i];
         bool is_number = flag->kind == VMT_FLAG_INT || flag->kind == VMT_FLAG_SIZE;
         bool is_choice = flag->kind == VMT_FLAG_STR && flag->choices != NULL;
         if (flag->default_text == NULL || flag->ignored != NULL || (!is_number && !is_choice)) continue;
         char *argv[] = {(char *)vmt_arena_printf(t->arena, "--%s=%s", flag->name, flag->default_text).ptr};
         vmt_serve_options got = {0};
         vmt_err err = {0};
-        if (vmt_flags_parse(&command, 1, argv, t->arena, &got, &err) != VMT_OK) {
+        if (vmt_flags_parse(&vmt_serve_command, 1, argv, t->arena, &got, &err) != VMT_OK) {
             vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
         }
         const char *have = (const char *)&got + flag->offset;
@@ -101,7 +81,6 @@ static const struct {
 };
 
 static void launchers_are_understood(vmt_test *t) {
-    vmt_command command = command_of_serve();
     for (size_t i = 0; i < VMT_COUNT(lines); i++) {
         char *argv[32], *rest = (char *)vmt_arena_dup(t->arena, vmt_str_from(lines[i].line)).ptr;
         int argc = 0;
@@ -110,7 +89,7 @@ static void launchers_are_understood(vmt_test *t) {
         vmt_err err = {0};
         num_warnings = 0;
         vmt_log_set_sink(count_warning, NULL);
-        vmt_status status = vmt_flags_parse(&command, argc, argv, t->arena, &got, &err);
+        vmt_status status = vmt_flags_parse(&vmt_serve_command, argc, argv, t->arena, &got, &err);
         vmt_log_set_sink(NULL, NULL);
         if (status != lines[i].status || num_warnings != lines[i].num_warnings) {
             vmt_test_fail(t, __FILE__, __LINE__, "\"%s\": status %d, %u warnings, %s", lines[i].line, status,

@@ -12,23 +12,36 @@ static bool is_hex(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
+/* White space as Unicode has it today; PCRE2's own \s takes in U+180E. */
+#define SPACES \
+    "\\x09-\\x0D\\x20\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+
 /* Oniguruma writes a code point as \uHHHH, PCRE2 as \x{HHHH}; and its \h is a hexadecimal digit. */
 static void translate(vmt_str pattern, vmt_buf *out) {
+    bool in_class = false;
     for (size_t i = 0; i < pattern.len; i++) {
         const char *p = pattern.ptr + i;
         size_t left = pattern.len - i;
         if (*p != '\\' || left < 2) {
+            if (*p == '[') in_class = true;
+            if (*p == ']') in_class = false;
             vmt_buf_append_byte(out, *p);
-        } else if (p[1] == 'u' && left >= 6 && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) && is_hex(p[5])) {
+            continue;
+        }
+        if (p[1] == 'u' && left >= 6 && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) && is_hex(p[5])) {
             vmt_buf_printf(out, "\\x{%.4s}", p + 2);
             i += 5;
-        } else if (p[1] == 'h') {
-            vmt_buf_append_c(out, "[0-9a-fA-F]");
-            i++;
+            continue;
+        }
+        if (p[1] == 'h' || p[1] == 's') {
+            const char *members = p[1] == 'h' ? "0-9a-fA-F" : SPACES;
+            vmt_buf_printf(out, in_class ? "%s" : "[%s]", members);
+        } else if (p[1] == 'S' && !in_class) {
+            vmt_buf_append_c(out, "[^" SPACES "]");
         } else {
             vmt_buf_append(out, (vmt_str){p, 2});
-            i++;
         }
+        i++;
     }
 }
 
@@ -98,12 +111,18 @@ static vmt_status next_literal(const vmt_regex *regex, vmt_str text, size_t from
         *out = (vmt_regex_span){from, from};
         return VMT_OK;
     }
-    size_t left = text.len - from;
-    const char *hit = left ? memmem(text.ptr + from, left, literal.ptr, literal.len) : NULL;
-    if (!hit) return VMT_E_NOT_FOUND;
-    out->begin = (size_t)(hit - text.ptr);
-    out->end = out->begin + literal.len;
-    return VMT_OK;
+    /* The first byte by memchr: markers and spaces are short, and memmem is slow to start. */
+    while (text.len - from >= literal.len) {
+        const char *hit = memchr(text.ptr + from, literal.ptr[0], text.len - from - literal.len + 1);
+        if (!hit) return VMT_E_NOT_FOUND;
+        from = (size_t)(hit - text.ptr);
+        if (memcmp(hit, literal.ptr, literal.len) == 0) {
+            *out = (vmt_regex_span){from, from + literal.len};
+            return VMT_OK;
+        }
+        from++;
+    }
+    return VMT_E_NOT_FOUND;
 }
 
 vmt_status vmt_regex_next(const vmt_regex *regex, vmt_scratch *s, vmt_str text, size_t from,

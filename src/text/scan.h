@@ -19,7 +19,7 @@ typedef size_t (*vmt_scan_fn)(const uint8_t *s, size_t len, size_t pos);
     VMT_CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" VMT_SPACE_TAIL
 #define VMT_PATTERN_QWEN35 \
     VMT_CONTRACTIONS       \
-        "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" VMT_SPACE_TAIL
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" VMT_SPACE_TAIL
 #define VMT_O200K_WORDS(suffix)                                                                        \
     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" suffix \
     "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" suffix
@@ -27,7 +27,7 @@ typedef size_t (*vmt_scan_fn)(const uint8_t *s, size_t len, size_t pos);
     VMT_O200K_WORDS(VMT_CONTRACTIONS "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" VMT_SPACE_TAIL
 #define VMT_PATTERN_TEKKEN           VMT_O200K_WORDS("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" VMT_SPACE_TAIL
 #define VMT_PATTERN_DEEPSEEK_NUMBERS "\\p{N}{1,3}"
-#define VMT_PATTERN_DEEPSEEK_CJK     "[一-龥\\u3040-ゟ゠-ヿ]+"
+#define VMT_PATTERN_DEEPSEEK_CJK     "[一-龥\xE3\x81\x80-ゟ゠-ヿ]+" /* U+3040 is not assigned */
 #define VMT_PATTERN_DEEPSEEK_WORDS                                                                     \
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|" \
     " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"

@@ -150,13 +150,10 @@ static vmt_status read_merges(struct reader *r) {
         if (space == SIZE_MAX) {
             return vmt_fail(r->err, VMT_E_INVALID, "tokenizer.ggml.merges[%u] is no pair of tokens", i);
         }
-        vmt_str left = vmt_str_slice(merge, 0, space), right = vmt_str_slice(merge, space + 1, merge.len);
-        vmt_merge_rule rule = {
-            .left = vmt_tokenizer_find(r->tok, left),
-            .right = vmt_tokenizer_find(r->tok, right),
-            .result = vmt_tokenizer_find_joined(r->tok, left, right),
-            .rank = i,
-        };
+        const vmt_str pair[1][2] = {{vmt_str_slice(merge, 0, space), vmt_str_slice(merge, space + 1, merge.len)}};
+        vmt_merge_rule rule;
+        VMT_TRY(vmt_tokenizer_find_merges(r->tok, pair, 1, &rule, r->err));
+        rule.rank = i;
         /* Files that were cut down keep merges of tokens that are gone: such a merge can never happen. */
         if (rule.left < 0 || rule.right < 0 || rule.result < 0) continue;
         VMT_TRY(add_rule(r, rule));
@@ -222,7 +219,7 @@ static vmt_status build_gpt2(struct reader *r) {
         VMT_TRY(vmt_pretokenizer_from_patterns(&tok->pre, row->patterns, num_patterns, r->err));
     }
     if (row->nfc) tok->normalizer.steps[tok->normalizer.num_steps++].kind = VMT_NORM_NFC;
-    vmt_decoder_set_byte_level(&tok->decoder);
+    vmt_token_decoder_set_byte_level(&tok->decoder);
     tok->bpe.ignore_merges = row->ignore_merges;
     r->add_bos = row->add_bos;
     VMT_TRY(read_tokens(r));
@@ -239,7 +236,7 @@ static vmt_status build_sentencepiece(struct reader *r, bool from_scores) {
     bool prefix = spec->add_space_prefix < 0 ? from_scores : spec->add_space_prefix > 0;
     if (prefix) VMT_TRY(vmt_normalizer_add_prepend(&tok->normalizer, VMT_STR(LOWER_BLOCK), r->err));
     VMT_TRY(vmt_normalizer_add_replace(&tok->normalizer, VMT_STR(" "), VMT_STR(LOWER_BLOCK), r->err));
-    VMT_TRY(vmt_decoder_set_sentencepiece(&tok->decoder, prefix, r->err));
+    VMT_TRY(vmt_token_decoder_set_sentencepiece(&tok->decoder, prefix, r->err));
     tok->bpe.byte_fallback = tok->bpe.fuse_unk = true;
     tok->bpe.unk_id = spec->unk_id;
     r->add_bos = from_scores;

@@ -421,7 +421,7 @@ static void run(const vmt_attn_job *job, void *scratch) {
     if (job->partials != NULL) {
         for (uint32_t part = job->part_begin; part < job->part_end; part++) {
             run_partition(&w, &w.total, part);
-            write_partials(&w, &w.total, part);
+            write_partials(&w, &w.total, part - job->part_begin);
         }
         return;
     }
