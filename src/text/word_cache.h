@@ -7,7 +7,7 @@
 
 #include "text/vocab.h"
 
-#define VMT_CACHE_SHORT_SETS (1u << 14) /* 1 MiB: about what a core's own cache holds */
+#define VMT_CACHE_SHORT_SETS (1u << 15) /* 2 MiB; lines are fetched ahead, so it may outgrow a core's cache */
 #define VMT_CACHE_LONG_SLOTS (1u << 12) /* 256 KiB */
 #define VMT_CACHE_SHORT_MAX  15u        /* bytes of a short word */
 #define VMT_CACHE_LONG_MAX   32u
