@@ -34,7 +34,8 @@ static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t righ
 }
 
 static void put_merge(vmt_bpe *bpe, const vmt_merge_rule *rule) {
-    uint64_t pair = pair_of(rule->left, rule->right), hash = pair * bpe->mix, bit = hash >> (bpe->shift - MAYBE_BITS);
+    uint64_t pair = pair_of(rule->left, rule->right), hash = pair * bpe->mix,
+             bit = hash >> (bpe->shift - MAYBE_BITS);
     bpe->maybe[bit >> 6] |= (uint64_t)1 << (bit & 63);
     uint32_t pos = (uint32_t)(hash >> bpe->shift);
     while (bpe->slots[pos] != NO_MERGE && bpe->slots[pos] >> RANK_BITS != pair) pos = (pos + 1) & bpe->mask;
@@ -339,22 +340,20 @@ static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     return VMT_OK;
 }
 
-static __attribute__((noinline)) vmt_status encode_new_short(const vmt_bpe *bpe, vmt_scratch *s,
-                                                             const uint8_t *word, size_t len, vmt_short_set *set,
-                                                             vmt_short_key key) {
-    size_t num_ids;
-    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    vmt_short_put(set, key, s->ids, num_ids);
-    return emit_all(s, s->ids, num_ids);
-}
-
-static vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
+/* A word of up to VMT_CACHE_LONG_MAX bytes that is not, or has too many ids to be, among the short words.  set: where
+ * it belongs there, or NULL. */
+static __attribute__((noinline)) vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                          size_t len, vmt_short_set *set, vmt_short_key key) {
     bool hit;
     vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
     if (hit) return emit_all(s, slot->ids, slot->num_ids);
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    vmt_long_put(slot, word, len, s->ids, num_ids);
+    if (set && num_ids <= VMT_CACHE_SHORT_IDS) {
+        vmt_short_put(set, key, s->ids, num_ids);
+    } else {
+        vmt_long_put(slot, word, len, s->ids, num_ids);
+    }
     return emit_all(s, s->ids, num_ids);
 }
 
@@ -413,9 +412,9 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
         if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
             const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
             VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
-                                              : encode_new_short(bpe, s, text + at, len, sets[i], keys[i]));
+                                              : encode_medium(bpe, s, text + at, len, sets[i], keys[i]));
         } else if (len <= VMT_CACHE_LONG_MAX) {
-            VMT_TRY(encode_medium(bpe, s, text + at, len));
+            VMT_TRY(encode_medium(bpe, s, text + at, len, NULL, (vmt_short_key){0, 0}));
         } else {
             VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
         }
@@ -425,5 +424,12 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
 
 vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
                           const size_t *ends, uint32_t num_words) {
+    /* Without byte-level words a "word" is often a whole line or text: its parts are what comes again. */
+    if (bpe->can_cut && !bpe->byte_level && !bpe->ignore_merges) {
+        for (uint32_t i = 0; i < num_words; begin = ends[i++]) {
+            VMT_TRY(encode_long(bpe, s, text + begin, ends[i] - begin));
+        }
+        return VMT_OK;
+    }
     return encode_batch(bpe, s, text, begin, ends, num_words, true);
 }
