@@ -73,8 +73,8 @@ bool vmt_package_index_scan(vmt_str page, const char *page_url, const char *file
     return is_found;
 }
 
-vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *project, const char *file,
-                                  vmt_buf *url, vmt_err *err) {
+vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *label, const char *project,
+                                  const char *file, vmt_buf *url, vmt_err *err) {
     vmt_str base = vmt_str_from(config->index_url && config->index_url[0] ? config->index_url : INDEX_DEFAULT);
     while (vmt_str_ends(base, VMT_STR("/"))) base.len--;
     vmt_buf address, page, final_url;
