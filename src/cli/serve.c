@@ -84,7 +84,8 @@ static void print_ready(const struct server *s) {
     if (s->bundle_options.quiet || s->options->uds.len > 0) return;
     printf("\nvmetal is ready at %s (%.2f s).  Try it:\n\n"
            "  curl -N %s%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-           "    -d '{\"model\": \"%.*s\", \"stream\": true, \"temperature\": 0, \"messages\": [{\"role\": \"user\", \"content\": "
+           "    -d '{\"model\": \"%.*s\", \"stream\": true, \"temperature\": 0, \"messages\": [{\"role\": "
+           "\"user\", \"content\": "
            "\"Why is the sky blue?\"}]}'\n\n",
            where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "",
            VMT_STR_ARG(name));
