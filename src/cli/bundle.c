@@ -13,20 +13,8 @@
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
-/* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
-#define LOGIT_ROWS_MAX 512u
 
-const vmt_bundle_options vmt_bundle_defaults = {
-    .generation_config = {"auto", 4},
-    .max_model_len = -1,
-    .kv_cache_dtype = {"auto", 4},
-    .block_size = 16,
-    .max_num_seqs = 256,
-    .max_num_batched_tokens = 512,
-    .enable_prefix_caching = true,
-    .enable_chunked_prefill = true,
-    .scheduling_policy = {"fcfs", 4},
-};
+const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
 static void download_progress(void *ctx, const char *label, uint64_t done, uint64_t total) {
     vmt_progress *bar = ctx;
@@ -101,10 +89,11 @@ static vmt_status choose_kv_dtype(vmt_bundle *bundle, vmt_str name, vmt_err *err
         }
     }
     if (name.len > 0 && !vmt_str_eq_c(name, "auto")) {
-        return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--kv-cache-dtype",
-                              "--kv-cache-dtype %.32s is not supported on the CPU; choose auto, float32, float16 or "
-                              "bfloat16",
-                              name.ptr);
+        return vmt_fail_param(
+            err, VMT_E_UNSUPPORTED, "--kv-cache-dtype",
+            "--kv-cache-dtype %.32s is not supported on the CPU; choose auto, float32, float16 or "
+            "bfloat16",
+            name.ptr);
     }
     /* As exact as the weights: a float32 checkpoint keeps float32 keys, so that answers equal the reference's. */
     vmt_dtype weights = bundle->config->dtype;
@@ -137,7 +126,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->dtype = bundle->kv_dtype;
     kv->context_max = wanted;
     kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
-    kv->logits_max = VMT_MAX((uint32_t)options->max_num_seqs, VMT_MIN(kv->tokens_max, LOGIT_ROWS_MAX));
+    kv->logits_max = (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
@@ -147,9 +136,10 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     if (options->num_blocks_override > 0) blocks = (uint64_t)options->num_blocks_override;
     blocks = VMT_MIN(blocks, (uint64_t)VMT_BLOCKS_MAX);
     if (blocks < 2) {
-        return vmt_fail(err, VMT_E_EXHAUSTED,
-                        "the KV cache's budget is %.0f MB, one block of %u tokens needs %.2f MB and two are the least",
-                        (double)budget * 1e-6, kv->block_size, (double)block_bytes * 1e-6);
+        return vmt_fail(
+            err, VMT_E_EXHAUSTED,
+            "the KV cache's budget is %.0f MB, one block of %u tokens needs %.2f MB and two are the least",
+            (double)budget * 1e-6, kv->block_size, (double)block_bytes * 1e-6);
     }
     kv->num_blocks = bundle->num_blocks = (uint32_t)blocks;
     bundle->kv_bytes = blocks * block_bytes;
@@ -168,7 +158,24 @@ static void load_progress(void *ctx, uint64_t done, uint64_t total) {
     vmt_progress_update(ctx, done, total);
 }
 
+/* --cpu-isa lowers the process before the backend and the kernels look. */
+static vmt_status limit_isa(vmt_str name, vmt_err *err) {
+    if (name.len == 0) return VMT_OK;
+    for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
+        if (!vmt_str_eq_c(name, vmt_isa_name((vmt_isa)isa))) continue;
+        if (!vmt_isa_present((vmt_isa)isa)) {
+            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s",
+                                  vmt_isa_name((vmt_isa)isa));
+        }
+        vmt_isa_limit((vmt_isa)isa);
+        return VMT_OK;
+    }
+    return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "--cpu-isa %.*s is unknown; `vmetal doctor` lists them",
+                          VMT_STR_ARG(name));
+}
+
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(limit_isa(options->cpu_isa, err));
     VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
     VMT_TRY(vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err));
     vmt_progress bar;
@@ -204,7 +211,8 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
                 .long_prefill_token_threshold = (uint32_t)options->long_prefill_token_threshold,
                 .enable_prefix_caching = options->enable_prefix_caching,
                 .enable_chunked_prefill = options->enable_chunked_prefill,
-                .policy = vmt_str_eq_c(options->scheduling_policy, "priority") ? VMT_SCHED_PRIORITY : VMT_SCHED_FCFS,
+                .policy =
+                    vmt_str_eq_c(options->scheduling_policy, "priority") ? VMT_SCHED_PRIORITY : VMT_SCHED_FCFS,
                 .hash_key = vmt_hash_key_random(),
             },
         .waiting_max = 16384,

@@ -26,9 +26,23 @@ typedef struct vmt_bundle_options {
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
     int64_t threads; /* 0: one per core */
+    vmt_str cpu_isa; /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
     bool quiet;      /* no progress bars */
 } vmt_bundle_options;
 
+/* A constant expression, so that each command's defaults can hold it. */
+#define VMT_BUNDLE_DEFAULTS               \
+    {                                     \
+        .generation_config = {"auto", 4}, \
+        .max_model_len = -1,              \
+        .kv_cache_dtype = {"auto", 4},    \
+        .block_size = 16,                 \
+        .max_num_seqs = 256,              \
+        .max_num_batched_tokens = 512,    \
+        .enable_prefix_caching = true,    \
+        .enable_chunked_prefill = true,   \
+        .scheduling_policy = {"fcfs", 4}, \
+    }
 extern const vmt_bundle_options vmt_bundle_defaults;
 
 typedef struct vmt_bundle {

@@ -12,7 +12,8 @@ vmt_status vmt_bundle_read(const char *dir, const char *name, size_t bytes_max, 
     char path[4096];
     *found = false;
     int len = snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (len < 0 || (size_t)len >= sizeof path) return vmt_fail(err, VMT_E_INVALID, "path %.64s... is too long", dir);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return vmt_fail(err, VMT_E_INVALID, "path %.64s... is too long", dir);
     if (!vmt_file_exists(path)) return VMT_OK;
     *found = true;
     return vmt_file_read(buf, path, bytes_max, err);
@@ -132,8 +133,8 @@ static vmt_str template_of_config(vmt_json config) {
 
 static vmt_status template_from_dir(vmt_bundle *bundle, vmt_buf *source, vmt_err *err) {
     bool found = false;
-    VMT_TRY(vmt_bundle_read(bundle->path, "tokenizer_config.json", VMT_CONFIG_JSON_MAX, &bundle->tokenizer_config_json,
-                            &found, err));
+    VMT_TRY(vmt_bundle_read(bundle->path, "tokenizer_config.json", VMT_CONFIG_JSON_MAX,
+                            &bundle->tokenizer_config_json, &found, err));
     VMT_TRY(vmt_bundle_read(bundle->path, "chat_template.jinja", VMT_TEMPLATE_SOURCE_MAX, source, &found, err));
     if (found || bundle->tokenizer_config_json.len == 0) return VMT_OK;
     vmt_json_doc *doc = NULL;
@@ -268,7 +269,8 @@ vmt_status vmt_bundle_open_defaults(vmt_bundle *bundle, const vmt_bundle_options
         status = apply_text(bundle, vmt_buf_str(&text), "generation_config.json", !vllm, err);
     }
     if (status == VMT_OK && options->override_generation_config.len > 0) {
-        status = apply_text(bundle, options->override_generation_config, "--override-generation-config", true, err);
+        status =
+            apply_text(bundle, options->override_generation_config, "--override-generation-config", true, err);
     }
     vmt_buf_free(&text);
     return status;

@@ -11,6 +11,7 @@ vmt_status vmt_bundle_open_tokenizer(vmt_bundle *bundle, const vmt_bundle_option
 vmt_status vmt_bundle_open_template(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 vmt_status vmt_bundle_open_defaults(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 /* Appends DIR/NAME to buf if that file exists (false if not); fails only when it exists and can't be read. */
-vmt_status vmt_bundle_read(const char *dir, const char *name, size_t bytes_max, vmt_buf *buf, bool *found, vmt_err *err);
+vmt_status vmt_bundle_read(const char *dir, const char *name, size_t bytes_max, vmt_buf *buf, bool *found,
+                           vmt_err *err);
 
 #endif

@@ -31,15 +31,15 @@ typedef struct vmt_flag {
     vmt_flag_kind kind;
     const char *group;        /* help heading: "Server", "Model", ... */
     const char *value;        /* placeholder in help: "N", "FILE"; NULL for booleans */
-    const char *help;         /* a phrase, no full stop */
+    const char *help;         /* a phrase, no full stop; NULL hides the row from help */
     const char *default_text; /* what help shows; NULL: nothing */
     const char *choices;      /* "fcfs|priority", or NULL */
     const char *ignored;      /* accepted with this warning: why it has no effect here; or NULL */
     const char
-        *refused; /* why it can't be had here (exit 2 when set to anything but its harmless value); or NULL */
-    const char *harmless; /* value that `refused` and `ignored` let pass in silence, e.g. "1"; or NULL */
-    double min, max;      /* for INT, SIZE, FLOAT; equal: no range */
-    size_t offset;        /* of the field in the command's options; ignored rows have none */
+        *refused; /* why it can't be had here (exit 2 unless harmless); with choices: why no others; or NULL */
+    const char *harmless; /* values that `refused` and `ignored` let pass in silence: "1", "auto|none"; or NULL */
+    double min, max;      /* for INT, SIZE, FLOAT; equal: no range.  An infinite max lets a FLOAT be "inf" */
+    size_t offset; /* of the field in the command's options; rows ignored, or refused without choices, have none */
 } vmt_flag;
 
 typedef struct vmt_command {
@@ -57,6 +57,8 @@ typedef struct vmt_command {
     size_t options_bytes;
 } vmt_command;
 
+#define VMT_FLAGS_MAX 512 /* rows of one command */
+
 /* Parses argv[0..argc) (after the command's words) over defaults into options (options_bytes, zero-initialised by the
  * caller and then copied from defaults).  Strings live in the arena or in argv.  Reads --config if the table has a flag
  * of that name; the command line wins.  Warnings about ignored flags go to the log.  VMT_E_INVALID names the flag and
@@ -68,6 +70,9 @@ bool vmt_flags_given(const vmt_command *command, const char *name);
 
 /* topic NULL: the groups' main flags; "all"; a group's name; a flag's name.  Appends text to out. */
 vmt_status vmt_flags_help(const vmt_command *command, const char *topic, vmt_buf *out, vmt_err *err);
+
+/* The command's section of the man page, in roff's man macros. */
+void vmt_flags_man(const vmt_command *command, vmt_buf *out);
 
 /* The number of a SIZE: "4k" is 4000, "4K" is 4096, "1.5g".  false if malformed. */
 bool vmt_flags_size(vmt_str text, int64_t *out);

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define BAR_WIDTH   30
-#define REDRAW_NS   100000000ull
+#define BAR_WIDTH    30
+#define REDRAW_NS    100000000ull
 #define QUIET_FOR_NS 200000000ull /* what ends sooner needs no bar */
 
 void vmt_progress_begin(vmt_progress *p, const char *label, bool quiet) {

@@ -38,4 +38,7 @@ extern const vmt_serve_options vmt_serve_defaults;
 extern const vmt_flag vmt_serve_flags[];
 extern const uint32_t vmt_num_serve_flags;
 
+/* What vmt_serve_command (serve_flags.c, beside its rows) runs.  Returns the exit code. */
+int vmt_serve_run(const void *options);
+
 #endif

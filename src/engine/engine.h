@@ -24,11 +24,13 @@ typedef struct vmt_engine_config {
     /* Called on the engine thread after a step that published something, once per step; must not block. */
     void (*on_progress)(void *ctx);
     void *on_progress_ctx;
+    uint64_t (*count_allocations)(void); /* tests: the calling thread's allocations so far; else NULL */
 } vmt_engine_config;
 
 vmt_status vmt_engine_create(vmt_engine **out, const vmt_engine_config *config, vmt_runner runner, vmt_err *err);
 vmt_status vmt_engine_start(vmt_engine *engine, vmt_err *err); /* starts the thread */
-/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT. */
+/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT, and on_progress runs once more, on the
+ * caller's thread. */
 void vmt_engine_stop(vmt_engine *engine);
 void vmt_engine_destroy(vmt_engine *engine); /* after stop() and after every generation was destroyed */
 
@@ -51,8 +53,9 @@ typedef struct vmt_generation_params {
     void *user;         /* the creator's */
 } vmt_generation_params;
 
-#define VMT_GENERATION_N_MAX 128u
-#define VMT_OUTPUT_RING      256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
+#define VMT_GENERATION_N_MAX  128u
+#define VMT_PROMPT_LOGIT_ROWS 128u /* max_num_logit_rows of a step when the configuration leaves it at 0 */
+#define VMT_OUTPUT_RING       256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
 
 /* Allocates everything the generation will need, rings included, from arena (borrowed until destroy).  Any thread.
  * VMT_E_INVALID names the rule broken: prompt too long, id outside the vocabulary, ... */
@@ -72,15 +75,11 @@ void vmt_engine_cancel(vmt_engine *engine, vmt_generation *gen, int32_t seq_idx)
 /* A generation with news, or NULL.  Each is given out once per piece of news; call until NULL after on_progress. */
 vmt_generation *vmt_engine_take_ready(vmt_engine *engine);
 
-typedef struct vmt_token_logprob {
-    int32_t token_id;
-    float logprob;
-} vmt_token_logprob;
-
 typedef struct vmt_output_token {
     int32_t token_id;
     float logprob;                /* of token_id; 0 when none were asked for */
     uint32_t rank;                /* 1 is the most likely */
+    bool is_end;                  /* it ended its sequence: vmt_generation_finish() will say how, if not yet */
     const vmt_token_logprob *top; /* [num_top] most likely first; valid until the next call for this sequence */
     uint32_t num_top;
 } vmt_output_token;
@@ -107,6 +106,9 @@ typedef struct vmt_generation_stats { /* complete once the first token is out; t
     uint64_t submitted_ns, scheduled_ns, first_token_ns, last_token_ns;
 } vmt_generation_stats;
 vmt_generation_stats vmt_generation_get_stats(const vmt_generation *gen);
+
+/* Upper bounds, inclusive, of the counts of tokens per step. */
+#define VMT_ITERATION_BUCKETS {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}
 
 typedef struct vmt_engine_stats { /* a consistent snapshot, any thread */
     vmt_sched_stats sched;

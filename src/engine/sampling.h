@@ -14,6 +14,11 @@
 #define VMT_BAD_WORDS_MAX         1024u /* runs of tokens */
 #define VMT_ALLOWED_TOKEN_IDS_MAX (1u << 20)
 
+typedef struct vmt_token_logprob {
+    int32_t token_id;
+    float logprob;
+} vmt_token_logprob;
+
 typedef struct vmt_logit_bias {
     int32_t token_id;
     float bias;

@@ -27,8 +27,8 @@ void vmt_timer_destroy(vmt_timer *timer);
 void vmt_timer_start(vmt_timer *timer, uint64_t delay_ns); /* once; starting again moves it */
 void vmt_timer_stop(vmt_timer *timer);
 
-/* fn runs on the loop when the process gets the signal. */
+/* fn runs on the loop when the process gets the signal.  Until destroy(). */
 vmt_status vmt_loop_on_signal(vmt_loop *loop, int signal_number, void (*fn)(void *ctx, int signal_number),
-                              void *ctx);
+                              void *ctx, vmt_err *err);
 
 #endif

@@ -1,12 +1,13 @@
 /* http/server.h: an HTTP/1.1 server that knows nothing of models.
  *
- * An exchange is one request and its response.  It is handed to the handler when its body is complete, and lives until
- * the response has ended or the peer has gone, whichever is later for its user: the handler that began to answer later
- * keeps the pointer until it called end() or abandon(), or until on_gone told it that the peer left.
+ * An exchange is one request and its response.  It is handed to the handler when its body is complete, and its pointer
+ * is the handler's until the response has ended or on_gone has told that the peer left, whichever comes first.  A
+ * handler that does not answer inside on_request must have set on_gone by then.
  *
  * Lifetimes, in order:  on_request → [stream_begin → stream_write ...] → respond() or stream_end()  → exchange is freed
  *                       on_request → ... → on_gone (peer closed or stalled) → exchange is freed when on_gone returns
- * After respond(), stream_end() or on_gone the pointer is dead.  All on the loop's thread.
+ * After respond(), stream_end() or on_gone the pointer is dead.  All on the loop's thread.  No verb of the response
+ * calls a handler back: on_gone and on_writable come from the loop.  A peer that closes its sending side is gone.
  *
  * Framing is strict (llhttp, plus what it leaves to us): two Content-Lengths, Content-Length with Transfer-Encoding,
  * white space before a colon, folded headers, NUL in a value, two Hosts, HTTP/1.1 without Host: 400 and close. */
@@ -34,10 +35,11 @@ typedef struct vmt_http_config {
     uint32_t write_timeout_s;            /* a peer that takes no byte for so long is gone */
     uint32_t write_high_bytes;           /* above: stream_writable() is false */
     uint32_t write_low_bytes;            /* falling to it: on_writable */
-    uint32_t drain_timeout_s;
+    uint32_t drain_timeout_s;            /* 0: drain() ends open exchanges at once */
     void (*on_request)(void *ctx, vmt_http_exchange *x);
     void *ctx;
-    /* After each response, for logs and metrics; may be NULL. */
+    /* Once per exchange, before it is freed, for logs and metrics; may be NULL.  Also for the server's own refusals
+     * (method and path may then be empty).  A peer that left before the response began has status 499. */
     void (*on_done)(void *ctx, vmt_http_exchange *x, int status, uint64_t duration_ns, uint64_t bytes_out);
     /* Body of the server's own refusals (bad framing, limits): appends a JSON error object to out.  May be NULL. */
     void (*error_body)(void *ctx, int status, vmt_str message, vmt_buf *out);
@@ -47,16 +49,18 @@ vmt_http_config vmt_http_config_default(void);
 /* Binds and listens; requests are served once the loop runs.  Errors name the address. */
 vmt_status vmt_http_server_create(vmt_http_server **out, vmt_loop *loop, const vmt_http_config *config,
                                   vmt_err *err);
-void vmt_http_server_destroy(vmt_http_server *server); /* closes everything; on_gone for open exchanges */
+/* Closes everything; on_gone for open exchanges.  Not from inside a handler; from drain's done() it is fine. */
+void vmt_http_server_destroy(vmt_http_server *server);
 uint16_t vmt_http_server_port(const vmt_http_server *server);
-/* Stops accepting, closes idle connections; done(ctx) runs once when the last exchange has ended. */
+/* Stops accepting, closes idle connections; done(ctx) runs once, from the loop, when the last exchange has ended and
+ * its response is written, or at drain_timeout_s.  At most once per server. */
 void vmt_http_server_drain(vmt_http_server *server, void (*done)(void *ctx), void *ctx);
 uint32_t vmt_http_server_num_open(const vmt_http_server *server); /* exchanges in progress */
 
 /* ---- the request: borrowed until the exchange ends */
 vmt_str vmt_http_method(const vmt_http_exchange *x);
-vmt_str
-vmt_http_path(const vmt_http_exchange *x); /* percent-decoded, without the query; no NUL, no ".." segments */
+/* Percent-decoded, without the query; no control characters, no ".." segments. */
+vmt_str vmt_http_path(const vmt_http_exchange *x);
 vmt_str vmt_http_query(const vmt_http_exchange *x); /* raw, without '?' */
 vmt_str vmt_http_body(const vmt_http_exchange *x);
 /* First header of that name (any case), or an empty slice with ptr NULL. */
@@ -70,12 +74,15 @@ void vmt_http_set_user(vmt_http_exchange *x, void *user, void (*on_gone)(void *u
 void *vmt_http_user(const vmt_http_exchange *x);
 
 /* ---- the response */
-/* Adds a header to the coming response; name and value are copied.  Values with CR, LF or NUL are dropped. */
+/* Adds a header to the coming response; name and value are copied.  Values with CR, LF or NUL are dropped.  Not for
+ * Content-Length and Transfer-Encoding, which are the server's; "Connection: close" is heeded. */
 void vmt_http_add_header(vmt_http_exchange *x, const char *name, vmt_str value);
 /* Whole response; body is copied.  content_type may be NULL for an empty body. */
 void vmt_http_respond(vmt_http_exchange *x, int status, const char *content_type, vmt_str body);
 /* A stream: chunked on HTTP/1.1, until close on 1.0. */
 void vmt_http_stream_begin(vmt_http_exchange *x, int status, const char *content_type);
+/* Bytes are copied, and written once per turn of the loop.  A handler that writes far past write_high_bytes loses the
+ * peer (on_gone). */
 void vmt_http_stream_write(vmt_http_exchange *x, vmt_str bytes);
 /* false while the peer is slow: stop producing until on_writable. */
 bool vmt_http_stream_writable(const vmt_http_exchange *x);

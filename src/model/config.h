@@ -7,13 +7,15 @@
 #include "ops/rope.h"
 #include "tensor/gguf.h"
 
-#define VMT_LAYERS_MAX   1024u
-#define VMT_HIDDEN_MAX   (1u << 17)
-#define VMT_HEADS_MAX    1024u
-#define VMT_HEAD_DIM_MAX 512u
-#define VMT_CONTEXT_MAX  (1u << 27)
-#define VMT_EOS_IDS_MAX  16u
-#define VMT_ROPE_DIM_MAX VMT_HEAD_DIM_MAX
+#define VMT_LAYERS_MAX       1024u
+#define VMT_HIDDEN_MAX       (1u << 17)
+#define VMT_INTERMEDIATE_MAX (1u << 19)
+#define VMT_MODEL_VOCAB_MAX  (1u << 22)
+#define VMT_HEADS_MAX        1024u
+#define VMT_HEAD_DIM_MAX     512u
+#define VMT_CONTEXT_MAX      (1u << 27)
+#define VMT_EOS_IDS_MAX      16u
+#define VMT_ROPE_DIM_MAX     VMT_HEAD_DIM_MAX
 
 typedef enum vmt_rope_scaling {
     VMT_ROPE_PLAIN,
@@ -44,6 +46,7 @@ typedef struct vmt_model_config {
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     uint32_t rope_original_context;
     double yarn_beta_fast, yarn_beta_slow, rope_attention_factor; /* attention_factor 0: derive it */
+    /* divisors of the frequencies, below and above the original context; GGUF factors are in longrope_short */
     float longrope_short[VMT_ROPE_DIM_MAX / 2], longrope_long[VMT_ROPE_DIM_MAX / 2];
     /* multipliers (Granite); 1 elsewhere.  attention_scale 0: 1/sqrt(head_dim) */
     float embedding_multiplier, residual_multiplier, attention_scale, logits_scaling;
@@ -56,5 +59,8 @@ typedef struct vmt_model_config {
 /* Fails with a sentence that names the architecture or field at fault and lists what is supported. */
 vmt_status vmt_model_config_from_json(vmt_model_config *out, vmt_json config, vmt_err *err);
 vmt_status vmt_model_config_from_gguf(vmt_model_config *out, const vmt_gguf *gguf, vmt_err *err);
+/* For the two above: neutral values, and the relations that must hold between fields. */
+void vmt_model_config_init(vmt_model_config *config);
+vmt_status vmt_model_config_check(const vmt_model_config *config, vmt_err *err);
 
 #endif

@@ -46,7 +46,11 @@ typedef struct vmt_attention_args {
     float scale;
     float soft_cap;          /* 0: none; else s = cap * tanh(s / cap) */
     uint32_t sliding_window; /* 0: none; else a query sees itself and the window - 1 positions before it */
+    vmt_tensor scratch;      /* vmt_attention_scratch_bytes() of memory, content of no interest */
 } vmt_attention_args;
+/* context_max: longest sequence; tokens_max: most query rows in one launch. */
+size_t vmt_attention_scratch_bytes(const vmt_kv_layout *layout, uint32_t num_heads, uint32_t context_max,
+                                   uint32_t tokens_max, uint32_t num_workers);
 vmt_status vmt_attention(vmt_backend *be, const vmt_attention_args *args);
 void vmt_attention_ref(const vmt_attention_args *args);
 

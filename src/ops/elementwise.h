@@ -1,4 +1,4 @@
-/* ops/elementwise.h: the small row ops between matmuls: embedding gather, RMS norm, gated activation, scaled add. */
+/* ops/elementwise.h: the small row ops between matmuls: embedding gather, RMS norm, gated activation, row gather. */
 #ifndef VMT_OPS_ELEMENTWISE_H
 #define VMT_OPS_ELEMENTWISE_H
 
@@ -23,6 +23,14 @@ typedef struct vmt_rmsnorm_args {
 } vmt_rmsnorm_args;
 vmt_status vmt_rmsnorm(vmt_backend *be, const vmt_rmsnorm_args *args);
 void vmt_rmsnorm_ref(const vmt_rmsnorm_args *args);
+
+/* out[i] = x[row_ids[i]] */
+typedef struct vmt_gather_rows_args {
+    vmt_tensor x, out; /* F32 [.., cols] */
+    const uint32_t *row_ids;
+    uint32_t num_rows, cols;
+} vmt_gather_rows_args;
+vmt_status vmt_gather_rows(vmt_backend *be, const vmt_gather_rows_args *args);
 
 typedef enum vmt_activation { VMT_ACT_SILU, VMT_ACT_GELU_TANH, VMT_ACT_GELU } vmt_activation;
 

@@ -21,6 +21,7 @@ typedef struct vmt_sched_config {
     uint32_t max_num_batched_tokens;       /* per step */
     uint32_t max_model_len;                /* longest sequence, prompt and output */
     uint32_t long_prefill_token_threshold; /* 0: none; else most prompt tokens of one sequence per step */
+    uint32_t max_num_logit_rows;           /* per step, of all sequences that skip the prefix cache; 0: no limit */
     bool enable_prefix_caching;
     bool enable_chunked_prefill;
     vmt_sched_policy policy;
@@ -42,11 +43,13 @@ typedef struct vmt_seq {
     int32_t *tokens;     /* [tokens_cap] prompt, then output; never moves */
     uint32_t tokens_cap; /* at most max_model_len */
     uint32_t num_prompt_tokens;
-    int64_t priority;       /* lower runs earlier; only under VMT_SCHED_PRIORITY */
-    uint64_t arrival;       /* order of arrival; breaks ties */
-    vmt_str cache_salt;     /* empty: none */
-    bool skip_prefix_cache; /* prompt_logprobs: must compute every position; still publishes */
-    bool is_paused;         /* not scheduled while set, keeps its blocks; the owner may flip it between steps */
+    int64_t priority;   /* lower runs earlier; only under VMT_SCHED_PRIORITY */
+    uint64_t arrival;   /* order of arrival; breaks ties */
+    vmt_str cache_salt; /* empty: none */
+    bool
+        skip_prefix_cache; /* prompt_logprobs: must compute every position; still publishes.  Until the owner clears
+                              * it, the rows of a step count against max_num_logit_rows */
+    bool is_paused;        /* not scheduled while set, keeps its blocks; the owner may flip it between steps */
     struct vmt_seq
         *fork_of; /* n > 1: shares the prompt's blocks of this sequence once its prefill is done; or NULL */
     /* the scheduler's */
@@ -57,8 +60,9 @@ typedef struct vmt_seq {
     uint32_t num_preemptions;
     vmt_block_id *blocks; /* block table, grows only while running */
     uint32_t num_blocks, blocks_cap;
-    uint32_t num_published;      /* leading blocks whose hash is known */
-    vmt_hash128 chain;           /* hash of the last published block */
+    uint32_t num_published; /* leading blocks that were offered to the prefix cache */
+    vmt_hash128 *hashes;    /* [blocks_cap] of the leading full blocks of tokens; they outlive a preemption */
+    uint32_t num_hashes;
     struct vmt_seq *prev, *next; /* in waiting or running */
 } vmt_seq;
 
@@ -95,9 +99,11 @@ vmt_status vmt_scheduler_add(vmt_scheduler *sched, vmt_seq *seq, vmt_err *err);
 vmt_step vmt_scheduler_schedule(vmt_scheduler *sched);
 /* The step ran: computed counts move, full blocks become findable. */
 void vmt_scheduler_commit(vmt_scheduler *sched, const vmt_step *step);
+/* Instead of commit(): the step did not run.  Its sequences stand where they stood and may run again or finish. */
+void vmt_scheduler_abandon(vmt_scheduler *sched, const vmt_step *step);
 /* A sampled token after commit(); seq must have been in the step with samples set. */
 void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id);
-/* Done or aborted, in any state, but not between schedule() and commit().  Blocks go back at once. */
+/* Done or aborted, in any state, but not between schedule() and commit() or abandon().  Blocks go back at once. */
 void vmt_scheduler_finish(vmt_scheduler *sched, vmt_seq *seq);
 
 vmt_sched_stats vmt_scheduler_stats(const vmt_scheduler *sched);

@@ -20,6 +20,8 @@ void vmt_weight_file_close(vmt_weight_file *file);
 
 /* false if there is no tensor of that name.  The tensor's buffer is the mapped file (read-only). */
 bool vmt_weight_file_find(const vmt_weight_file *file, vmt_str name, vmt_tensor *out);
+/* The same, and says why not: absent, or of a dtype this build can't use (which find() treats as absent). */
+vmt_status vmt_weight_file_get(const vmt_weight_file *file, vmt_str name, vmt_tensor *out, vmt_err *err);
 uint32_t vmt_weight_file_count(const vmt_weight_file *file);
 vmt_str vmt_weight_file_name(const vmt_weight_file *file, uint32_t tensor_idx);
 /* The GGUF header, or NULL for safetensors. */

@@ -3,7 +3,7 @@
 #define LOWER_BLOCK "\xE2\x96\x81"
 #define NESTING_MAX 8
 
-static vmt_status add_step(vmt_decoder *d, vmt_decode_kind kind, vmt_decode_step **out, vmt_err *err) {
+static vmt_status add_step(vmt_token_decoder *d, vmt_decode_kind kind, vmt_decode_step **out, vmt_err *err) {
     if (d->num_steps == VMT_TEXT_STAGES_MAX) {
         return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: more than %u decoders in a row", VMT_TEXT_STAGES_MAX);
     }
@@ -13,7 +13,7 @@ static vmt_status add_step(vmt_decoder *d, vmt_decode_kind kind, vmt_decode_step
     return VMT_OK;
 }
 
-static vmt_status add_replace(vmt_decoder *d, vmt_str what, vmt_str with, bool is_regex, vmt_err *err) {
+static vmt_status add_replace(vmt_token_decoder *d, vmt_str what, vmt_str with, bool is_regex, vmt_err *err) {
     vmt_decode_step *step = NULL;
     VMT_TRY(add_step(d, VMT_DECODE_REPLACE, &step, err));
     vmt_buf_append(&step->text, with);
@@ -21,7 +21,7 @@ static vmt_status add_replace(vmt_decoder *d, vmt_str what, vmt_str with, bool i
                     : vmt_regex_compile_literal(&step->regex, what, err);
 }
 
-static vmt_status read_replace(vmt_decoder *d, vmt_json json, vmt_err *err) {
+static vmt_status read_replace(vmt_token_decoder *d, vmt_json json, vmt_err *err) {
     vmt_json pattern = VMT_JSON_AT(json, "pattern");
     vmt_str what, with;
     bool is_regex = vmt_json_get_str(VMT_JSON_AT(pattern, "Regex"), &what);
@@ -32,7 +32,7 @@ static vmt_status read_replace(vmt_decoder *d, vmt_json json, vmt_err *err) {
     return add_replace(d, what, with, is_regex, err);
 }
 
-static vmt_status read_strip(vmt_decoder *d, vmt_json json, bool is_fused, vmt_err *err) {
+static vmt_status read_strip(vmt_token_decoder *d, vmt_json json, bool is_fused, vmt_err *err) {
     vmt_str content;
     uint64_t start = 0, stop = 0;
     if (!vmt_json_get_str(VMT_JSON_AT(json, "content"), &content) || content.len == 0 || content.len > 4) {
@@ -60,7 +60,7 @@ static vmt_status read_strip(vmt_decoder *d, vmt_json json, bool is_fused, vmt_e
     return VMT_OK;
 }
 
-static vmt_status read_metaspace(vmt_decoder *d, vmt_json json, vmt_err *err) {
+static vmt_status read_metaspace(vmt_token_decoder *d, vmt_json json, vmt_err *err) {
     vmt_str marker = VMT_STR(LOWER_BLOCK), scheme = VMT_STR("always");
     vmt_json_get_str(VMT_JSON_AT(json, "replacement"), &marker);
     vmt_json_get_str(VMT_JSON_AT(json, "prepend_scheme"), &scheme);
@@ -76,7 +76,8 @@ static vmt_status read_metaspace(vmt_decoder *d, vmt_json json, vmt_err *err) {
     return vmt_regex_compile_literal(&step->regex, marker, err);
 }
 
-static vmt_status add_from_json(vmt_decoder *d, vmt_json json, uint32_t nesting, bool *is_fused, vmt_err *err) {
+static vmt_status add_from_json(vmt_token_decoder *d, vmt_json json, uint32_t nesting, bool *is_fused,
+                                vmt_err *err) {
     vmt_str type, key;
     vmt_json item;
     if (!vmt_json_get_str(VMT_JSON_AT(json, "type"), &type)) {
@@ -112,7 +113,7 @@ static vmt_status add_from_json(vmt_decoder *d, vmt_json json, uint32_t nesting,
     return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: decoder '%.*s' is not supported", VMT_STR_ARG(type));
 }
 
-vmt_status vmt_decoder_from_json(vmt_decoder *d, vmt_json json, vmt_err *err) {
+vmt_status vmt_token_decoder_from_json(vmt_token_decoder *d, vmt_json json, vmt_err *err) {
     memset(d, 0, sizeof *d);
     if (!vmt_json_exists(json) || vmt_json_is_null(json)) {
         d->join_with_spaces = true;
@@ -122,13 +123,13 @@ vmt_status vmt_decoder_from_json(vmt_decoder *d, vmt_json json, vmt_err *err) {
     return add_from_json(d, json, 0, &is_fused, err);
 }
 
-void vmt_decoder_set_byte_level(vmt_decoder *d) {
+void vmt_token_decoder_set_byte_level(vmt_token_decoder *d) {
     memset(d, 0, sizeof *d);
     d->byte_level = true;
     d->steps[d->num_steps++].kind = VMT_DECODE_BYTE_LEVEL;
 }
 
-vmt_status vmt_decoder_set_sentencepiece(vmt_decoder *d, bool strip_first_space, vmt_err *err) {
+vmt_status vmt_token_decoder_set_sentencepiece(vmt_token_decoder *d, bool strip_first_space, vmt_err *err) {
     memset(d, 0, sizeof *d);
     vmt_decode_step *step = NULL;
     VMT_TRY(add_replace(d, VMT_STR(LOWER_BLOCK), VMT_STR(" "), false, err));
@@ -136,7 +137,7 @@ vmt_status vmt_decoder_set_sentencepiece(vmt_decoder *d, bool strip_first_space,
     return add_step(d, VMT_DECODE_BYTE_FALLBACK, &step, err);
 }
 
-void vmt_decoder_reset(vmt_decoder *d) {
+void vmt_token_decoder_reset(vmt_token_decoder *d) {
     for (uint32_t i = 0; i < d->num_steps; i++) {
         vmt_regex_destroy(d->steps[i].regex);
         vmt_buf_free(&d->steps[i].text);
@@ -168,7 +169,7 @@ static vmt_str strip(const vmt_decode_step *step, vmt_str s) {
 }
 
 /* Runs the steps on one token.  *text may point into bufs. */
-static vmt_status decode_token(const vmt_decoder *d, vmt_scratch *scratch, vmt_buf bufs[2], vmt_str *text,
+static vmt_status decode_token(const vmt_token_decoder *d, vmt_scratch *scratch, vmt_buf bufs[2], vmt_str *text,
                                bool *is_byte) {
     uint32_t turn = 0;
     for (uint32_t i = 0; i < d->num_steps && !*is_byte; i++) {
@@ -209,8 +210,8 @@ static vmt_status decode_token(const vmt_decoder *d, vmt_scratch *scratch, vmt_b
     return VMT_OK;
 }
 
-vmt_status vmt_decoder_apply(const vmt_decoder *d, vmt_vocab *vocab, const vmt_str *spelling_of,
-                             vmt_scratch *scratch, vmt_err *err) {
+vmt_status vmt_token_decoder_apply(const vmt_token_decoder *d, vmt_vocab *vocab, const vmt_str *spelling_of,
+                                   vmt_scratch *scratch, vmt_err *err) {
     vmt_buf bufs[2];
     vmt_buf_init(&bufs[0], 0);
     vmt_buf_init(&bufs[1], 0);

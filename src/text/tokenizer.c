@@ -21,7 +21,7 @@ void vmt_tokenizer_destroy(vmt_tokenizer *tok) {
     vmt_unigram_reset(&tok->unigram);
     vmt_normalizer_reset(&tok->normalizer);
     vmt_pretokenizer_reset(&tok->pre);
-    vmt_decoder_reset(&tok->decoder);
+    vmt_token_decoder_reset(&tok->decoder);
     vmt_added_set_reset(&tok->added_raw);
     vmt_added_set_reset(&tok->added_normalized);
     vmt_vocab_reset(&tok->vocab);

@@ -185,7 +185,7 @@ static vmt_status add_all(vmt_tokenizer *tok, const vmt_added_spec *added, uint3
                     ? vmt_added_set_add(&tok->added_normalized, work->decoded[token.id], token, err)
                     : vmt_added_set_add(&tok->added_raw, added[i].text, token, err));
     }
-    return vmt_decoder_apply(&tok->decoder, &tok->vocab, work->decoded, work->scratch, err);
+    return vmt_token_decoder_apply(&tok->decoder, &tok->vocab, work->decoded, work->scratch, err);
 }
 
 vmt_status vmt_tokenizer_finish_added(vmt_tokenizer *tok, const vmt_added_spec *added, uint32_t num_added,

@@ -219,7 +219,7 @@ static vmt_status build_gpt2(struct reader *r) {
         VMT_TRY(vmt_pretokenizer_from_patterns(&tok->pre, row->patterns, num_patterns, r->err));
     }
     if (row->nfc) tok->normalizer.steps[tok->normalizer.num_steps++].kind = VMT_NORM_NFC;
-    vmt_decoder_set_byte_level(&tok->decoder);
+    vmt_token_decoder_set_byte_level(&tok->decoder);
     tok->bpe.ignore_merges = row->ignore_merges;
     r->add_bos = row->add_bos;
     VMT_TRY(read_tokens(r));
@@ -236,7 +236,7 @@ static vmt_status build_sentencepiece(struct reader *r, bool from_scores) {
     bool prefix = spec->add_space_prefix < 0 ? from_scores : spec->add_space_prefix > 0;
     if (prefix) VMT_TRY(vmt_normalizer_add_prepend(&tok->normalizer, VMT_STR(LOWER_BLOCK), r->err));
     VMT_TRY(vmt_normalizer_add_replace(&tok->normalizer, VMT_STR(" "), VMT_STR(LOWER_BLOCK), r->err));
-    VMT_TRY(vmt_decoder_set_sentencepiece(&tok->decoder, prefix, r->err));
+    VMT_TRY(vmt_token_decoder_set_sentencepiece(&tok->decoder, prefix, r->err));
     tok->bpe.byte_fallback = tok->bpe.fuse_unk = true;
     tok->bpe.unk_id = spec->unk_id;
     r->add_bos = from_scores;

@@ -319,7 +319,7 @@ static vmt_status read_all(struct reader *r) {
     r->model = VMT_JSON_AT(r->root, "model");
     VMT_TRY(vmt_normalizer_from_json(&tok->normalizer, VMT_JSON_AT(r->root, "normalizer"), r->err));
     VMT_TRY(vmt_pretokenizer_from_json(&tok->pre, VMT_JSON_AT(r->root, "pre_tokenizer"), r->err));
-    VMT_TRY(vmt_decoder_from_json(&tok->decoder, VMT_JSON_AT(r->root, "decoder"), r->err));
+    VMT_TRY(vmt_token_decoder_from_json(&tok->decoder, VMT_JSON_AT(r->root, "decoder"), r->err));
     VMT_TRY(read_added(r));
     VMT_TRY(read_model(r));
     VMT_TRY(vmt_tokenizer_finish_added(tok, r->added, r->num_added, r->err));

@@ -25,7 +25,7 @@ struct vmt_tokenizer {
     vmt_unigram unigram;
     vmt_normalizer normalizer;
     vmt_pretokenizer pre;
-    vmt_decoder decoder;
+    vmt_token_decoder decoder;
     vmt_added_set added_raw;        /* looked for in the text as it comes */
     vmt_added_set added_normalized; /* looked for after normalization */
     bool spaces_for_markers; /* keys, and the text the model sees, have a space where the vocabulary has U+2581 */

@@ -34,4 +34,10 @@ uint64_t vmt_cpu_memory_available_bytes(void);
 #define VMT_CPU_THREADS_MAX 256u
 vmt_status vmt_cpu_backend_create(vmt_backend **out, uint32_t num_threads, vmt_err *err);
 
+/* One piece of memory that all workers of consecutive launches see (quantized activations), 64-byte aligned, dirty.
+ * Valid until the next call; it grows to the largest size asked for and stays.  NULL when there is no memory. */
+void *vmt_cpu_shared_scratch(vmt_backend *be, size_t bytes);
+/* Launches since create, for traces and tests. */
+uint64_t vmt_cpu_num_launches(const vmt_backend *be);
+
 #endif

@@ -1,0 +1,62 @@
+"""Prefill and decode rates of one request, interleaved with llama-bench."""
+
+import json
+import os
+import statistics
+import subprocess
+
+PREFILL = (512, 2048)
+DECODE_AT = (128, 4096)
+DECODE_TOKENS = 64
+
+
+def ours(root, model, threads):
+    """{'pp512': tok/s, ..., 'tg64@128': tok/s} from model_bench's JSON line."""
+    out = {}
+    for n in PREFILL:
+        out[f"pp{n}"] = one(root, model, threads, n, 0)
+    for n in DECODE_AT:
+        out[f"tg{DECODE_TOKENS}@{n}"] = one(root, model, threads, n, DECODE_TOKENS)
+    return out
+
+
+def one(root, model, threads, prefill, decode):
+    args = [root / "build/model_bench", model, "--threads", threads, "--prefill", prefill, "--decode", decode, "--json"]
+    got = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=True)
+    line = json.loads(got.stdout.strip().splitlines()[-1])
+    return line["decode_tok_s"] if decode else line["prefill_tok_s"]
+
+
+def theirs(program, model, threads):
+    out = {}
+    for n in PREFILL:
+        out[f"pp{n}"] = bench(program, model, threads, ["-p", n, "-n", 0])
+    for n in DECODE_AT:
+        out[f"tg{DECODE_TOKENS}@{n}"] = bench(program, model, threads, ["-p", 0, "-n", DECODE_TOKENS, "-d", n])
+    return out
+
+
+def bench(program, model, threads, extra):
+    args = [program, "-m", model, "-t", threads, "-r", 1, "-fa", 1, "-o", "json", *extra]
+    got = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=True)
+    return json.loads(got.stdout)[-1]["avg_ts"]
+
+
+def run(root, model, rounds):
+    threads = os.cpu_count()
+    llama = os.environ.get("LLAMA_BENCH")
+    got = {"vmetal": [], "llama.cpp": []}
+    for _ in range(rounds):
+        got["vmetal"].append(ours(root, model, threads))
+        if llama:
+            got["llama.cpp"].append(theirs(llama, model, threads))
+    rows = []
+    for key in got["vmetal"][0]:
+        mine = [g[key] for g in got["vmetal"]]
+        row = {"work": key, "vmetal": statistics.median(mine)}
+        if llama:
+            other = [g[key] for g in got["llama.cpp"]]
+            row["llama.cpp"] = statistics.median(other)
+            row["ratio"] = statistics.median(a / b for a, b in zip(mine, other))
+        rows.append(row)
+    return rows

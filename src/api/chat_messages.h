@@ -1,0 +1,27 @@
+/* api/chat_messages.h: OpenAI messages in the plain form that chat templates read.
+ *
+ * Content becomes a string (text parts joined by newlines) or a list of {"type":"text"} parts, as the template wants;
+ * a null content is the empty one.  Tool calls get their arguments as objects.  reasoning and reasoning_content are
+ * given under both names.  What templates don't know is dropped, as vLLM drops it. */
+#ifndef VMT_API_CHAT_MESSAGES_H
+#define VMT_API_CHAT_MESSAGES_H
+
+#include "api/error.h"
+#include "json/json_writer.h"
+
+#define VMT_MESSAGES_MAX   16384u
+#define VMT_PARTS_MAX      16384u /* of one message */
+#define VMT_TOOL_CALLS_MAX 1024u  /* of one message */
+#define VMT_TOOLS_MAX      1024u
+#define VMT_TOOL_NAME_MAX  256u /* bytes */
+
+/* Appends the messages as JSON. */
+bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *w, vmt_fault *fault);
+/* Checks tools and appends them in the canonical order of their fields. */
+bool vmt_chat_tools_write(vmt_json tools, vmt_json_writer *w, vmt_fault *fault);
+/* tools absent: tool_choice must be, too.  Forced calls are refused. */
+bool vmt_chat_tool_choice_check(vmt_json tools, vmt_json tool_choice, vmt_fault *fault);
+/* The text of the last message's content, as written above; the slice lies in text.  false if it has none. */
+bool vmt_chat_content_text(vmt_json message, vmt_buf *text, vmt_str *role);
+
+#endif

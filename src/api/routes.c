@@ -1,0 +1,49 @@
+#include "api/routes.h"
+#include "api/endpoints.h"
+#include "api/openai.h"
+
+const vmt_route vmt_routes[] = {
+    {"POST", "/v1/chat/completions", NULL, &vmt_openai_chat, 0},
+    {"POST", "/v1/completions", NULL, &vmt_openai_completions, 0},
+    {"GET", "/v1/models", vmt_get_models, NULL, 0},
+    {"GET", "/v1/models/", vmt_get_model, NULL, VMT_ROUTE_PREFIX},
+    {"POST", "/tokenize", NULL, &vmt_tokenize, 0},
+    {"POST", "/detokenize", NULL, &vmt_detokenize, 0},
+    {"GET", "/tokenizer_info", vmt_get_tokenizer_info, NULL, VMT_ROUTE_TOKENIZER_INFO},
+    {"GET", "/health", vmt_get_health, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/ping", vmt_get_health, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"POST", "/ping", vmt_get_health, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/version", vmt_get_version, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/load", vmt_get_load, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/metrics", vmt_get_metrics, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"POST", "/reset_prefix_cache", vmt_post_reset_prefix_cache, NULL, VMT_ROUTE_DEV_MODE},
+    {"GET", "/server_info", vmt_get_server_info, NULL, VMT_ROUTE_DEV_MODE | VMT_ROUTE_NO_HTTP_METRICS},
+};
+const uint32_t vmt_num_routes = VMT_COUNT(vmt_routes);
+
+_Static_assert(VMT_COUNT(vmt_routes) < VMT_METRICS_ROUTES_MAX, "a route has no place in the metrics");
+
+static bool exists(const vmt_route *route, const vmt_api_config *config) {
+    if ((route->flags & VMT_ROUTE_DEV_MODE) && !config->dev_mode) return false;
+    return !(route->flags & VMT_ROUTE_TOKENIZER_INFO) || config->tokenizer_info_endpoint;
+}
+
+static bool matches(const vmt_route *route, vmt_str path) {
+    vmt_str own = vmt_str_from(route->path);
+    if (route->flags & VMT_ROUTE_PREFIX) return path.len > own.len && vmt_str_starts(path, own);
+    return vmt_str_eq(path, own);
+}
+
+int32_t vmt_route_find(const vmt_api_config *config, vmt_str method, vmt_str path, int *status,
+                       const char **allowed) {
+    *status = 404;
+    *allowed = NULL;
+    for (uint32_t i = 0; i < vmt_num_routes; i++) {
+        const vmt_route *route = &vmt_routes[i];
+        if (!exists(route, config) || !matches(route, path)) continue;
+        if (vmt_str_eq_c(method, route->method)) return (int32_t)i;
+        *status = 405;
+        *allowed = route->method;
+    }
+    return -1;
+}

@@ -1,0 +1,28 @@
+#include "cli/environment.h"
+
+#include <stdlib.h>
+
+vmt_str vmt_environment_get(const char *name) {
+    return vmt_str_from(getenv(name));
+}
+
+vmt_hub_config vmt_environment_hub(vmt_arena *arena) {
+    vmt_str home = vmt_environment_get("HOME"), cache = vmt_environment_get("XDG_CACHE_HOME");
+    vmt_str hf = vmt_environment_get("HF_HOME"), index = vmt_environment_get("PIP_INDEX_URL");
+    if (home.len == 0) home = VMT_STR("/tmp");
+    vmt_hub_config config = {0};
+#if defined(__APPLE__)
+    vmt_str base = cache.len > 0 ? cache : vmt_arena_printf(arena, "%.*s/Library/Caches", VMT_STR_ARG(home));
+#else
+    vmt_str base = cache.len > 0 ? cache : vmt_arena_printf(arena, "%.*s/.cache", VMT_STR_ARG(home));
+#endif
+    config.cache_dir = vmt_arena_printf(arena, "%.*s/vmetal/models", VMT_STR_ARG(base)).ptr;
+    config.hf_home =
+        hf.len > 0 ? hf.ptr : vmt_arena_printf(arena, "%.*s/.cache/huggingface", VMT_STR_ARG(home)).ptr;
+    config.index_url = index.len > 0 ? index.ptr : NULL;
+    vmt_str ca = vmt_environment_get("CURL_CA_BUNDLE");
+    if (ca.len == 0) ca = vmt_environment_get("SSL_CERT_FILE");
+    config.ca_file = ca.len > 0 ? ca.ptr : NULL;
+    config.offline = vmt_str_eq_c(vmt_environment_get("HF_HUB_OFFLINE"), "1");
+    return config;
+}

@@ -1,0 +1,176 @@
+/* model/model_bench.c: prefill and decode rates of a model file, as llama-bench counts them.
+ *
+ *   model_bench FILE [-t threads] [-p prompt] [-n generated] [-d depth] [-b sequences] [-i id,id,...]
+ *
+ * -i: greedy continuation of these token ids instead of timings. */
+#include "backend/cpu/cpu.h"
+#include "base/clock.h"
+#include "model/model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BLOCK_SIZE 16u
+#define STEP_MAX   2048u
+
+struct bench {
+    vmt_model *model;
+    vmt_runner runner;
+    uint32_t num_seqs, blocks_per_seq, vocab;
+    int32_t *block_tables;
+    uint32_t *seq_lens, *cu;
+};
+
+static void die(const vmt_err *err) {
+    fprintf(stderr, "model_bench: %s\n", err->msg);
+    exit(1);
+}
+
+static int32_t argmax(const float *x, uint32_t n) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best]) best = i;
+    }
+    return (int32_t)best;
+}
+
+/* Each sequence gets q_len more tokens; logits of the last row of each. */
+static float *step(struct bench *b, const int32_t *ids, uint32_t q_len) {
+    static int32_t positions[STEP_MAX], slots[STEP_MAX];
+    static uint32_t rows[STEP_MAX];
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < b->num_seqs; s++) {
+        b->cu[s] = n;
+        for (uint32_t i = 0; i < q_len; i++, n++) {
+            uint32_t pos = b->seq_lens[s]++;
+            positions[n] = (int32_t)pos;
+            slots[n] = b->block_tables[s * b->blocks_per_seq + pos / BLOCK_SIZE] * (int32_t)BLOCK_SIZE +
+                       (int32_t)(pos % BLOCK_SIZE);
+        }
+        rows[s] = n - 1;
+    }
+    b->cu[b->num_seqs] = n;
+    vmt_batch batch = {
+        .num_tokens = n,
+        .num_seqs = b->num_seqs,
+        .num_logits = b->num_seqs,
+        .token_ids = ids,
+        .positions = positions,
+        .slot_mapping = slots,
+        .cu_seqlens_q = b->cu,
+        .seq_lens = b->seq_lens,
+        .block_tables = b->block_tables,
+        .block_table_stride = b->blocks_per_seq,
+        .logit_rows = rows,
+    };
+    float *logits;
+    vmt_err err = {0};
+    if (b->runner.forward(b->runner.self, &batch, &logits, &err) != VMT_OK) die(&err);
+    return logits;
+}
+
+static void prefill(struct bench *b, uint32_t tokens, uint32_t chunk) {
+    static int32_t ids[STEP_MAX];
+    for (uint32_t i = 0; i < STEP_MAX; i++) ids[i] = (int32_t)((i * 7919u + 13u) % b->vocab);
+    while (tokens > 0) {
+        uint32_t n = VMT_MIN(tokens, chunk);
+        (void)step(b, ids, n);
+        tokens -= n;
+    }
+}
+
+static void reset(struct bench *b) {
+    for (uint32_t s = 0; s < b->num_seqs; s++) b->seq_lens[s] = 0;
+}
+
+static void time_rates(struct bench *b, uint32_t prompt, uint32_t generated, uint32_t depth) {
+    static int32_t ids[STEP_MAX];
+    uint32_t chunk = VMT_MAX(1, 512 / b->num_seqs);
+    for (uint32_t round = 0; round < 2; round++) { /* the first warms up */
+        reset(b);
+        if (depth > 0) prefill(b, depth, chunk);
+        uint64_t t0 = vmt_clock_ns();
+        if (prompt > 0) prefill(b, prompt, chunk);
+        uint64_t t1 = vmt_clock_ns();
+        for (uint32_t i = 0; i < generated; i++) (void)step(b, ids, 1);
+        uint64_t t2 = vmt_clock_ns();
+        if (round == 0) continue;
+        double total_p = (double)prompt * b->num_seqs, total_n = (double)generated * b->num_seqs;
+        printf("depth %u, %u sequences: prefill %u: %.1f tok/s; decode %u: %.1f tok/s\n", depth, b->num_seqs,
+               prompt, total_p * 1e9 / (double)(t1 - t0), generated, total_n * 1e9 / (double)(t2 - t1));
+    }
+}
+
+static void continue_text(struct bench *b, char *list, uint32_t generated) {
+    static int32_t ids[STEP_MAX];
+    uint32_t n = 0;
+    for (char *p = strtok(list, ","); p != NULL && n < STEP_MAX; p = strtok(NULL, ",")) ids[n++] = atoi(p);
+    float *logits = step(b, ids, n);
+    for (uint32_t i = 0; i < generated; i++) {
+        int32_t id = argmax(logits, b->vocab);
+        printf("%d%s", id, i + 1 < generated ? "," : "\n");
+        logits = step(b, &id, 1);
+    }
+}
+
+static void setup(struct bench *b, const char *path, uint32_t threads, uint32_t context) {
+    vmt_err err = {0};
+    vmt_weight_file *file;
+    vmt_backend *be;
+    static vmt_model_config config;
+    if (vmt_weight_file_open(&file, path, &err) != VMT_OK) die(&err);
+    if (vmt_weight_file_gguf(file) == NULL) {
+        (void)vmt_fail(&err, VMT_E_UNSUPPORTED, "%s is not a GGUF file", path);
+        die(&err);
+    }
+    if (vmt_model_config_from_gguf(&config, vmt_weight_file_gguf(file), &err) != VMT_OK) die(&err);
+    if (vmt_cpu_backend_create(&be, threads, &err) != VMT_OK) die(&err);
+    vmt_model_progress silent = {NULL, NULL};
+    if (vmt_model_open(&b->model, &config, file, be, silent, &err) != VMT_OK) die(&err);
+    b->vocab = config.vocab;
+    b->blocks_per_seq = (context + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    vmt_model_kv_options options = {
+        .block_size = BLOCK_SIZE,
+        .dtype = VMT_F16,
+        .num_blocks = b->blocks_per_seq * b->num_seqs + 1,
+        .tokens_max = STEP_MAX,
+        .logits_max = b->num_seqs,
+        .context_max = context,
+    };
+    if (vmt_model_kv_create(b->model, &options, &err) != VMT_OK) die(&err);
+    b->runner = vmt_model_runner(b->model);
+    b->block_tables = calloc((size_t)b->blocks_per_seq * b->num_seqs, sizeof *b->block_tables);
+    b->seq_lens = calloc(b->num_seqs, sizeof *b->seq_lens);
+    b->cu = calloc(b->num_seqs + 1, sizeof *b->cu);
+    for (uint32_t i = 0; i < b->blocks_per_seq * b->num_seqs; i++) b->block_tables[i] = (int32_t)i + 1;
+}
+
+int main(int argc, char **argv) {
+    uint32_t threads = 0, prompt = 512, generated = 64, depth = 0;
+    struct bench b = {.num_seqs = 1};
+    char *ids = NULL;
+    for (int opt; (opt = getopt(argc, argv, "t:p:n:d:b:i:")) != -1;) {
+        uint32_t v = opt == 'i' ? 0 : (uint32_t)atoi(optarg);
+        switch (opt) {
+        case 't': threads = v; break;
+        case 'p': prompt = v; break;
+        case 'n': generated = v; break;
+        case 'd': depth = v; break;
+        case 'b': b.num_seqs = VMT_MAX(1, VMT_MIN(v, 512)); break;
+        case 'i': ids = optarg; break;
+        default: return 2;
+        }
+    }
+    if (optind >= argc) {
+        fprintf(stderr,
+                "usage: model_bench FILE [-t threads] [-p prompt] [-n generated] [-d depth] [-b sequences]\n");
+        return 2;
+    }
+    setup(&b, argv[optind], threads, prompt + generated + depth + STEP_MAX);
+    if (ids != NULL) {
+        continue_text(&b, ids, generated);
+    } else {
+        time_rates(&b, prompt, generated, depth);
+    }
+    return 0;
+}
