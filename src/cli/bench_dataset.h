@@ -1,7 +1,7 @@
 /* cli/bench_dataset.h: the prompts of a benchmark: random ones, random ones behind shared prefixes, or a JSONL file.
  *
  * Random prompts are token ids from a range that is ordinary text in every usual vocabulary, so that lengths are exact
- * without a tokenizer; where a server wants text, they are as many common words.  The same seed gives the same prompts. */
+ * without a tokenizer; where a server wants text, they are as many common words.  A seed always gives the same ones. */
 #ifndef VMT_CLI_BENCH_DATASET_H
 #define VMT_CLI_BENCH_DATASET_H
 

@@ -20,6 +20,9 @@ vmt_hub_config vmt_environment_hub(vmt_arena *arena) {
     config.hf_home =
         hf.len > 0 ? hf.ptr : vmt_arena_printf(arena, "%.*s/.cache/huggingface", VMT_STR_ARG(home)).ptr;
     config.index_url = index.len > 0 ? index.ptr : NULL;
+    vmt_str ca = vmt_environment_get("CURL_CA_BUNDLE");
+    if (ca.len == 0) ca = vmt_environment_get("SSL_CERT_FILE");
+    config.ca_file = ca.len > 0 ? ca.ptr : NULL;
     config.offline = vmt_str_eq_c(vmt_environment_get("HF_HUB_OFFLINE"), "1");
     return config;
 }

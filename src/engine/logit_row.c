@@ -4,11 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-typedef float f4 __attribute__((vector_size(16)));
-typedef int32_t i4 __attribute__((vector_size(16)));
-
-#define LANES     4u
-#define ROW_LANES 16u /* four vectors side by side hide the latency of an add */
+/* The compiler's own table of what the processor can do: a load and a test. */
+static inline const vmt_logit_passes *passes(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return &vmt_logit_passes_avx512;
+    if (__builtin_cpu_supports("avx2")) return &vmt_logit_passes_avx2;
+#endif
+    return &vmt_logit_passes_base;
+}
 
 /* ---- keys */
 
@@ -31,76 +34,51 @@ float vmt_logit_key_logit(vmt_logit_key key) {
 
 /* ---- exp */
 
-static inline f4 f4_load(const float *p) {
-    f4 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline f4 f4_all(float x) {
-    return (f4){x, x, x, x};
-}
-
-static inline f4 f4_keep(i4 mask, f4 v) {
-    return (f4)((i4)v & mask);
-}
-
-/* exp(x) for x <= 0 (Cephes' expf): 2^n times a polynomial on [-ln2/2, ln2/2]; 0 below -87 and for NaN. */
-static inline f4 f4_exp(f4 x) {
-    const f4 magic = f4_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    i4 is_kept = x > f4_all(-87.0f);
-    x = f4_keep(is_kept, x);
-    f4 shifted = x * f4_all(1.44269504088896341f) + magic;
-    f4 n = shifted - magic;
-    f4 r = x - n * f4_all(0.693359375f);
-    r = r - n * f4_all(-2.12194440e-4f);
-    f4 p = f4_all(1.9875691500e-4f);
-    p = p * r + f4_all(1.3981999507e-3f);
-    p = p * r + f4_all(8.3334519073e-3f);
-    p = p * r + f4_all(4.1665795894e-2f);
-    p = p * r + f4_all(1.6666665459e-1f);
-    p = p * r + f4_all(5.0000001201e-1f);
-    p = p * (r * r) + r + f4_all(1.0f);
-    i4 exponent = ((i4)shifted - (i4)magic + 127) << 23;
-    return f4_keep(is_kept, p * (f4)exponent);
-}
-
-static inline f4 weigh(const vmt_row_weights *w, const float *p) {
-    return f4_exp((f4_load(p) - f4_all(w->max)) * f4_all(w->inv_temp));
-}
-
+/* The exponential of logit_passes.inc for one number: the same operations, so the same bits. */
 float vmt_row_weight(const vmt_row_weights *w, float logit) {
-    f4 e = f4_exp((f4_all(logit) - f4_all(w->max)) * f4_all(w->inv_temp));
-    return e[0];
+    const float magic = 12582912.0f;
+    float x = (logit - w->max) * w->inv_temp;
+    if (!(x > -87.0f)) return 0;
+    float shifted = x * 1.44269504088896341f + magic;
+    float n = shifted - magic;
+    float r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    int32_t bits, magic_bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    memcpy(&magic_bits, &magic, sizeof magic_bits);
+    bits = (bits - magic_bits + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
 }
 
 /* ---- passes */
 
-/* Block b of the row: in place, or for a last short one a copy filled up with minus infinity. */
-static inline const float *block_at(const float *row, uint32_t n, uint32_t b, float padded[VMT_ROW_BLOCK]) {
-    uint32_t begin = b * VMT_ROW_BLOCK;
-    if (VMT_LIKELY(n - begin >= VMT_ROW_BLOCK)) return row + begin;
-    for (uint32_t i = 0; i < VMT_ROW_BLOCK; i++) padded[i] = begin + i < n ? row[begin + i] : -INFINITY;
+/* A last block that is not whole, filled up with minus infinity; NULL when the row has none. */
+static const float *short_block(const float *row, uint32_t n, float padded[VMT_ROW_BLOCK]) {
+    uint32_t num_left = n % VMT_ROW_BLOCK;
+    if (num_left == 0) return NULL;
+    const float *p = row + (n - num_left);
+    for (uint32_t i = 0; i < VMT_ROW_BLOCK; i++) padded[i] = i < num_left ? p[i] : -INFINITY;
     return padded;
 }
 
 float vmt_row_block_max(const float *row, uint32_t n, float *block_max) {
+    const vmt_logit_passes *pass = passes();
+    uint32_t num_whole = n / VMT_ROW_BLOCK;
     float padded[VMT_ROW_BLOCK];
+    const float *tail = short_block(row, n, padded);
+    pass->block_max(row, num_whole, block_max);
+    if (tail) pass->block_max(tail, 1, block_max + num_whole);
     float max = -INFINITY;
-    for (uint32_t b = 0; b < VMT_ROW_BLOCKS(n); b++) {
-        const float *p = block_at(row, n, b, padded);
-        float lane[ROW_LANES];
-        for (uint32_t j = 0; j < ROW_LANES; j++) lane[j] = -INFINITY;
-        for (uint32_t i = 0; i < VMT_ROW_BLOCK; i += ROW_LANES) {
-            /* A comparison with a NaN is false, which keeps the old maximum. */
-            for (uint32_t j = 0; j < ROW_LANES; j++) lane[j] = p[i + j] > lane[j] ? p[i + j] : lane[j];
-        }
-        for (uint32_t j = 0; j < 8; j++) lane[j] = lane[j + 8] > lane[j] ? lane[j + 8] : lane[j];
-        for (uint32_t j = 0; j < 4; j++) lane[j] = lane[j + 4] > lane[j] ? lane[j + 4] : lane[j];
-        float a = lane[0] > lane[1] ? lane[0] : lane[1], c = lane[2] > lane[3] ? lane[2] : lane[3];
-        block_max[b] = a > c ? a : c;
-        if (block_max[b] > max) max = block_max[b];
-    }
+    for (uint32_t b = 0; b < VMT_ROW_BLOCKS(n); b++) max = block_max[b] > max ? block_max[b] : max;
     return max;
 }
 
@@ -114,55 +92,68 @@ uint32_t vmt_row_first(const float *row, uint32_t n, const float *block_max, flo
 }
 
 uint32_t vmt_row_count_greater(const float *row, uint32_t n, float logit) {
+    const vmt_logit_passes *pass = passes();
     float padded[VMT_ROW_BLOCK];
-    i4 count = {0};
-    f4 bound = f4_all(logit);
-    for (uint32_t b = 0; b < VMT_ROW_BLOCKS(n); b++) {
-        const float *p = block_at(row, n, b, padded);
-        for (uint32_t i = 0; i < VMT_ROW_BLOCK; i += LANES) count -= f4_load(p + i) > bound;
-    }
-    return (uint32_t)(count[0] + count[1] + count[2] + count[3]);
+    const float *tail = short_block(row, n, padded);
+    uint32_t count = pass->count_greater(row, n / VMT_ROW_BLOCK, logit);
+    return count + (tail ? pass->count_greater(tail, 1, logit) : 0);
 }
 
-/* Sum over a block of weights of logits >= floor. */
-static inline double block_sum(const vmt_row_weights *w, const float *p, f4 floor) {
-    f4 sum[4] = {{0}, {0}, {0}, {0}};
-    for (uint32_t i = 0; i < VMT_ROW_BLOCK; i += ROW_LANES) {
-        for (uint32_t j = 0; j < 4; j++) {
-            const float *q = p + i + j * LANES;
-            sum[j] += f4_keep(f4_load(q) >= floor, weigh(w, q));
-        }
-    }
-    f4 all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    return ((double)all[0] + (double)all[1]) + ((double)all[2] + (double)all[3]);
+void vmt_row_weigh(const vmt_row_weights *w, float floor, float *weights) {
+    const vmt_logit_passes *pass = passes();
+    uint32_t num_whole = w->n / VMT_ROW_BLOCK;
+    float padded[VMT_ROW_BLOCK];
+    const float *tail = short_block(w->row, w->n, padded);
+    pass->weigh(w->row, num_whole, w->max, w->inv_temp, floor, weights, NULL);
+    if (tail) pass->weigh(tail, 1, w->max, w->inv_temp, floor, weights + num_whole * VMT_ROW_BLOCK, NULL);
 }
 
-/* The weight of one logit of block p, if its key is kept. */
+void vmt_row_sums_above(const vmt_row_weights *w, const float *weights, const float bounds[VMT_NUM_THRESHOLDS],
+                        double sums[VMT_NUM_THRESHOLDS]) {
+    const vmt_logit_passes *pass = passes();
+    uint32_t num_whole = w->n - w->n % VMT_ROW_BLOCK;
+    float padded[VMT_ROW_BLOCK];
+    const float *tail = short_block(w->row, w->n, padded);
+    for (uint32_t k = 0; k < VMT_NUM_THRESHOLDS; k++) sums[k] = 0;
+    pass->sums_above(w->row, weights, num_whole, bounds, sums);
+    if (tail) pass->sums_above(tail, weights + num_whole, VMT_ROW_BLOCK, bounds, sums);
+}
+
+/* The weight of one logit, if its key is kept. */
 static inline double kept_weight(const vmt_row_weights *w, uint32_t id, vmt_logit_key cut) {
     float logit = w->row[id];
     return !(logit > -INFINITY) || vmt_logit_key_of(logit, id) < cut ? 0.0 : (double)vmt_row_weight(w, logit);
 }
 
+/* Sums of blocks [begin, end), all whole, whose maximum reaches floor, in runs as long as they come. */
+static void sum_whole_blocks(const vmt_row_weights *w, const float *block_max, uint32_t begin, uint32_t end,
+                             float floor, double *block_sums) {
+    const vmt_logit_passes *pass = passes();
+    for (uint32_t b = begin; b < end;) {
+        uint32_t run = b;
+        while (run < end && block_max[run] >= floor) run++;
+        if (run > b) {
+            pass->weigh(w->row + (size_t)b * VMT_ROW_BLOCK, run - b, w->max, w->inv_temp, floor, NULL,
+                        block_sums + b);
+        }
+        for (b = run; b < end && !(block_max[b] >= floor); b++) block_sums[b] = 0;
+    }
+}
+
 double vmt_row_sums(const vmt_row_weights *w, const float *block_max, vmt_logit_key cut, double *block_sums) {
-    float padded[VMT_ROW_BLOCK];
-    float cut_logit = vmt_logit_key_logit(cut);
+    uint32_t num_blocks = VMT_ROW_BLOCKS(w->n), num_whole = w->n / VMT_ROW_BLOCK;
+    float floor = vmt_logit_key_logit(cut);
     uint32_t cut_block = vmt_logit_key_id(cut) / VMT_ROW_BLOCK;
     /* Ties with the cut are kept up to its id: before its block all, behind it none, inside it one by one. */
-    f4 floor = f4_all(cut_logit), floor_behind = f4_all(nextafterf(cut_logit, INFINITY));
-    double total = 0;
-    for (uint32_t b = 0; b < VMT_ROW_BLOCKS(w->n); b++) {
-        double sum = 0;
-        if (block_max[b] >= cut_logit) {
-            if (b == cut_block) {
-                uint32_t end = VMT_MIN(w->n, (b + 1) * VMT_ROW_BLOCK);
-                for (uint32_t id = b * VMT_ROW_BLOCK; id < end; id++) sum += kept_weight(w, id, cut);
-            } else {
-                sum = block_sum(w, block_at(w->row, w->n, b, padded), b < cut_block ? floor : floor_behind);
-            }
-        }
-        block_sums[b] = sum;
-        total += sum;
+    sum_whole_blocks(w, block_max, 0, VMT_MIN(cut_block, num_whole), floor, block_sums);
+    sum_whole_blocks(w, block_max, cut_block + 1, num_whole, nextafterf(floor, INFINITY), block_sums);
+    for (uint32_t b = VMT_MIN(cut_block, num_whole); b < num_blocks; b = b < num_whole ? num_whole : num_blocks) {
+        uint32_t begin = b * VMT_ROW_BLOCK, end = VMT_MIN(w->n, begin + VMT_ROW_BLOCK);
+        block_sums[b] = 0;
+        for (uint32_t id = begin; id < end; id++) block_sums[b] += kept_weight(w, id, cut);
     }
+    double total = 0;
+    for (uint32_t b = 0; b < num_blocks; b++) total += block_sums[b];
     return total;
 }
 
@@ -187,14 +178,20 @@ uint32_t vmt_row_draw(const vmt_row_weights *w, vmt_logit_key cut, const double 
     return drawn;
 }
 
-uint32_t vmt_row_collect(const float *row, uint32_t n, const float *block_max, float floor, vmt_logit_key *keys) {
+uint32_t vmt_row_collect(const float *row, uint32_t n, const float *block_max, float floor, float ceiling,
+                         vmt_logit_key *keys) {
+    const vmt_logit_passes *pass = passes();
     uint32_t num_keys = 0;
     if (floor < -FLT_MAX) floor = -FLT_MAX;
     for (uint32_t b = 0; b < VMT_ROW_BLOCKS(n); b++) {
+        uint32_t begin = b * VMT_ROW_BLOCK, end = VMT_MIN(n, begin + VMT_ROW_BLOCK);
         if (block_max[b] < floor) continue;
-        uint32_t end = VMT_MIN(n, (b + 1) * VMT_ROW_BLOCK);
-        for (uint32_t id = b * VMT_ROW_BLOCK; id < end; id++) {
-            if (row[id] >= floor) keys[num_keys++] = vmt_logit_key_of(row[id], id);
+        if (block_max[b] > ceiling && end - begin == VMT_ROW_BLOCK &&
+            !pass->has_between(row + begin, floor, ceiling)) {
+            continue;
+        }
+        for (uint32_t id = begin; id < end; id++) {
+            if (row[id] >= floor && row[id] <= ceiling) keys[num_keys++] = vmt_logit_key_of(row[id], id);
         }
     }
     return num_keys;

@@ -1,13 +1,13 @@
 /* engine/logit_row.h: passes over one row of logits, in blocks of 64, and selection among (logit, id) keys.
  *
- * Every pass reads the row once, in four-wide vectors of the compiler's, with the same grouping on every machine: sums
- * come out the same to the last bit. */
+ * Every pass reads the row once, in the widest vectors the processor has, and sums come out the same to the last bit on
+ * all of them (logit_passes.h). */
 #ifndef VMT_ENGINE_LOGIT_ROW_H
 #define VMT_ENGINE_LOGIT_ROW_H
 
 #include "base/status.h"
+#include "engine/logit_passes.h"
 
-#define VMT_ROW_BLOCK     64u
 #define VMT_ROW_BLOCKS(n) (((n) + VMT_ROW_BLOCK - 1) / VMT_ROW_BLOCK)
 
 /* A logit and its id in one number: greater means a higher logit or, on ties, a lower id. */
@@ -38,8 +38,15 @@ double vmt_row_sums(const vmt_row_weights *w, const float *block_max, vmt_logit_
 /* The first id, in order of ids, up to which the weights of keys >= cut reach target. */
 uint32_t vmt_row_draw(const vmt_row_weights *w, vmt_logit_key cut, const double *block_sums, double target);
 
-/* Keys of all logits >= floor, in order of ids.  Minus infinity is never among them. */
-uint32_t vmt_row_collect(const float *row, uint32_t n, const float *block_max, float floor, vmt_logit_key *keys);
+/* weights [VMT_ROW_BLOCKS(n) * 64] of all logits >= floor, 0 for the others and for what fills the last block. */
+void vmt_row_weigh(const vmt_row_weights *w, float floor, float *weights);
+/* sums[k]: the weights, as vmt_row_weigh left them, of logits >= bounds[k]. */
+void vmt_row_sums_above(const vmt_row_weights *w, const float *weights, const float bounds[VMT_NUM_THRESHOLDS],
+                        double sums[VMT_NUM_THRESHOLDS]);
+
+/* Keys of all logits in [floor, ceiling], in order of ids.  Minus infinity is never among them. */
+uint32_t vmt_row_collect(const float *row, uint32_t n, const float *block_max, float floor, float ceiling,
+                         vmt_logit_key *keys);
 
 /* Moves the k greatest keys to the front, in any order.  k <= n. */
 void vmt_keys_select(vmt_logit_key *keys, uint32_t n, uint32_t k);

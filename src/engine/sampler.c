@@ -9,8 +9,8 @@
 
 #define TEMPERATURE_MIN 1e-5f /* below it the best token is all there is */
 #define NUM_CANDIDATES  512u  /* top_p looks among this many best tokens before it looks at all of them */
-#define NUM_BUCKETS     1024u
-#define BUCKETS_PER_NAT 32.0f
+#define NARROW_NATS     20.0f /* below the maximum: what is further down has no weight to speak of */
+#define NARROW_ROUNDS   6u    /* each leaves a fifth: 20 nats become 0.0013, and few of them are left */
 
 struct vmt_sampler_scratch {
     uint32_t vocab;
@@ -19,7 +19,7 @@ struct vmt_sampler_scratch {
     vmt_logit_key *block_keys; /* [blocks] */
     vmt_logit_key *keys;       /* [vocab] */
     float *raw;                /* [vocab] the row before it was edited; also the logits of allowed ids */
-    double buckets[NUM_BUCKETS];
+    float *weights;            /* [blocks * 64] */
 };
 
 vmt_sampling vmt_sampling_default(void) {
@@ -48,7 +48,9 @@ vmt_sampler_scratch *vmt_sampler_scratch_create(uint32_t vocab) {
     scratch->block_keys = malloc(num_blocks * sizeof *scratch->block_keys);
     scratch->keys = malloc(vocab * sizeof *scratch->keys);
     scratch->raw = malloc(vocab * sizeof *scratch->raw);
-    if (!scratch->block_max || !scratch->block_sums || !scratch->block_keys || !scratch->keys || !scratch->raw) {
+    scratch->weights = malloc((size_t)num_blocks * VMT_ROW_BLOCK * sizeof *scratch->weights);
+    if (!scratch->block_max || !scratch->block_sums || !scratch->block_keys || !scratch->keys || !scratch->raw ||
+        !scratch->weights) {
         vmt_sampler_scratch_destroy(scratch);
         return NULL;
     }
@@ -62,6 +64,7 @@ void vmt_sampler_scratch_destroy(vmt_sampler_scratch *scratch) {
     free(scratch->block_keys);
     free(scratch->keys);
     free(scratch->raw);
+    free(scratch->weights);
     free(scratch);
 }
 
@@ -159,7 +162,7 @@ static uint32_t collect_best(vmt_sampler_scratch *scratch, const float *row, uin
         for (uint32_t i = 0; i < k; i++) least = VMT_MIN(least, scratch->block_keys[i]);
         floor = vmt_logit_key_logit(least);
     }
-    return vmt_row_collect(row, scratch->vocab, scratch->block_max, floor, scratch->keys);
+    return vmt_row_collect(row, scratch->vocab, scratch->block_max, floor, INFINITY, scratch->keys);
 }
 
 static vmt_logit_key least_key(const vmt_logit_key *keys, uint32_t n) {
@@ -174,31 +177,35 @@ static double mass_of(const vmt_row_weights *w, const vmt_logit_key *keys, uint3
     return mass;
 }
 
-static uint32_t bucket_of(const vmt_row_weights *w, float logit) {
-    float at = (w->max - logit) * w->inv_temp * BUCKETS_PER_NAT;
-    return at < (float)(NUM_BUCKETS - 1) ? (uint32_t)at : NUM_BUCKETS - 1;
-}
-
-/* A flat distribution: a histogram of mass by distance from the maximum finds the bucket where p is reached, and only
- * that one is looked into. */
-static vmt_logit_key cut_by_histogram(vmt_sampler_scratch *scratch, const vmt_row_weights *w, vmt_logit_key cut,
+/* A flat distribution: narrows down where p is reached, five pieces a pass, and looks only into the last piece.
+ * Always mass(logits >= high) < target; low is where enough is above it, or the floor. */
+static vmt_logit_key cut_by_narrowing(vmt_sampler_scratch *scratch, const vmt_row_weights *w, vmt_logit_key cut,
                                       double target) {
     float floor = vmt_logit_key_logit(cut);
-    memset(scratch->buckets, 0, sizeof scratch->buckets);
-    for (uint32_t id = 0; id < w->n; id++) {
-        float logit = w->row[id];
-        if (logit >= floor) scratch->buckets[bucket_of(w, logit)] += (double)vmt_row_weight(w, logit);
-    }
+    float low = floor, high = INFINITY, narrow_low = VMT_MAX(floor, w->max - NARROW_NATS / w->inv_temp),
+          narrow_high = w->max;
     double before = 0;
-    uint32_t bucket = 0;
-    while (bucket + 1 < NUM_BUCKETS && before + scratch->buckets[bucket] < target) {
-        before += scratch->buckets[bucket++];
+    vmt_row_weigh(w, floor, scratch->weights);
+    for (uint32_t round = 0; round < NARROW_ROUNDS; round++) {
+        float bounds[VMT_NUM_THRESHOLDS]; /* descending */
+        double sums[VMT_NUM_THRESHOLDS];
+        float piece = (narrow_high - narrow_low) / (VMT_NUM_THRESHOLDS + 1);
+        for (uint32_t k = 0; k < VMT_NUM_THRESHOLDS; k++) {
+            bounds[k] =
+                round == 0 && k + 1 == VMT_NUM_THRESHOLDS ? narrow_low : narrow_high - piece * (float)(k + 1);
+        }
+        vmt_row_sums_above(w, scratch->weights, bounds, sums);
+        uint32_t k = 0;
+        while (k < VMT_NUM_THRESHOLDS && sums[k] < target) k++;
+        if (k > 0) {
+            high = narrow_high = bounds[k - 1];
+            before = sums[k - 1];
+        }
+        if (k < VMT_NUM_THRESHOLDS) low = narrow_low = bounds[k];
+        if (round == 0 && k == VMT_NUM_THRESHOLDS) break; /* not even all of the 20 nats: down to the floor */
     }
-    uint32_t n = 0;
-    for (uint32_t id = 0; id < w->n; id++) {
-        float logit = w->row[id];
-        if (logit >= floor && bucket_of(w, logit) == bucket) scratch->keys[n++] = vmt_logit_key_of(logit, id);
-    }
+    float ceiling = nextafterf(high, -INFINITY);
+    uint32_t n = vmt_row_collect(w->row, w->n, scratch->block_max, low, ceiling, scratch->keys);
     return n == 0 ? cut : vmt_keys_select_mass(w, scratch->keys, n, target - before);
 }
 
@@ -210,7 +217,7 @@ static vmt_logit_key cut_at_top_p(vmt_sampler_scratch *scratch, const vmt_row_we
     if (least == cut || mass_of(w, scratch->keys, n) >= target) {
         return VMT_MAX(cut, vmt_keys_select_mass(w, scratch->keys, n, target));
     }
-    return cut_by_histogram(scratch, w, cut, target);
+    return cut_by_narrowing(scratch, w, cut, target);
 }
 
 static vmt_logit_key cut_at_top_k(vmt_sampler_scratch *scratch, const vmt_row_weights *w, vmt_logit_key cut,

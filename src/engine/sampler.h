@@ -1,7 +1,7 @@
 /* engine/sampler.h: one row of logits in, one token out.
  *
  * Pure: the outcome depends on the arguments alone, so rows may be spread over threads, one scratch each.  No sort of
- * the vocabulary: a first pass keeps the maximum of every 64 logits, and k-th maximum of those bounds the k-th best
+ * the vocabulary: a first pass keeps the maximum of every 64 logits, and the k-th of those maxima bounds the k-th best
  * logit from below, so that few logits are left to look at.  Candidates stand in one order everywhere: higher logit
  * first, lower id on ties; top_k takes exactly k of it, top_p the shortest head whose probability reaches p. */
 #ifndef VMT_ENGINE_SAMPLER_H
@@ -11,7 +11,7 @@
 
 /* Memory for one row at a time. */
 typedef struct vmt_sampler_scratch vmt_sampler_scratch;
-/* NULL for lack of memory; about 16 bytes per token of the vocabulary. */
+/* NULL for lack of memory; about 20 bytes per token of the vocabulary. */
 vmt_sampler_scratch *vmt_sampler_scratch_create(uint32_t vocab);
 void vmt_sampler_scratch_destroy(vmt_sampler_scratch *scratch);
 

@@ -73,7 +73,7 @@ int main(void) {
     rows = malloc((size_t)NUM_ROWS * VOCAB * sizeof *rows);
     work = malloc(VOCAB * sizeof *work);
     if (!rows || !work) return 1;
-    fill(2.0f, 10.0f);
+    fill(1.5f, 16.0f);
     measure_all("peaked");
     fill(1.0f, 0.0f);
     measure_all("flat");

@@ -4,7 +4,7 @@
  *
  * A connection reads one request into its exchange, hands it out, and reads on when the response has ended.  Verbs
  * that handlers call (respond, stream_write, ...) never free a connection and never call a handler back: they append
- * to the output, change state, and kick the connection, which then acts from the loop.  So only event callbacks free. */
+ * to the output, change state, and kick the connection, which then acts from the loop: only event callbacks free. */
 #ifndef VMT_HTTP_INTERNAL_H
 #define VMT_HTTP_INTERNAL_H
 

@@ -4,31 +4,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO_PAIR     UINT64_MAX
+#define NO_MERGE    UINT64_MAX
+#define NO_SLOT     UINT32_MAX
+#define MAYBE_BITS  3 /* 2^3 bits for each slot of the merge table */
+#define RANK_BITS   22
+#define ID_BITS     21
 #define NO_RANK     UINT32_MAX
+#define AHEAD       16u /* merges whose slots are fetched ahead while the table is filled */
 #define SHORT_MAX   48u /* symbols up to which scanning an array beats a heap */
 #define WHOLE_YES   1u
 #define WHOLE_NO    2u
 #define HEAP_FANOUT 4u
 
+_Static_assert(VMT_VOCAB_MAX <= 1u << ID_BITS && 2 * ID_BITS + RANK_BITS == 64, "a slot holds two ids and a rank");
+
 static inline uint64_t pair_of(int32_t left, int32_t right) {
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return (uint64_t)(uint32_t)left << ID_BITS | (uint32_t)right;
 }
 
-static inline const vmt_merge_slot *find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
-    uint64_t pair = pair_of(left, right);
-    for (uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
-        const vmt_merge_slot *slot = &bpe->slots[pos];
-        if (slot->pair == pair) return slot;
-        if (slot->pair == NO_PAIR) return NULL;
+/* The slot of a pair, or NO_SLOT. */
+static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
+    uint64_t pair = pair_of(left, right), hash = pair * bpe->mix, bit = hash >> (bpe->shift - MAYBE_BITS);
+    if (!(bpe->maybe[bit >> 6] >> (bit & 63) & 1)) return NO_SLOT;
+    for (uint32_t pos = (uint32_t)(hash >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
+        uint64_t slot = bpe->slots[pos];
+        if (slot >> RANK_BITS == pair) return pos;
+        if (slot == NO_MERGE) return NO_SLOT;
     }
 }
 
 static void put_merge(vmt_bpe *bpe, const vmt_merge_rule *rule) {
-    uint64_t pair = pair_of(rule->left, rule->right);
-    uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);
-    while (bpe->slots[pos].pair != NO_PAIR && bpe->slots[pos].pair != pair) pos = (pos + 1) & bpe->mask;
-    bpe->slots[pos] = (vmt_merge_slot){pair, rule->rank, rule->result}; /* of equal pairs the last counts */
+    uint64_t pair = pair_of(rule->left, rule->right), hash = pair * bpe->mix,
+             bit = hash >> (bpe->shift - MAYBE_BITS);
+    bpe->maybe[bit >> 6] |= (uint64_t)1 << (bit & 63);
+    uint32_t pos = (uint32_t)(hash >> bpe->shift);
+    while (bpe->slots[pos] != NO_MERGE && bpe->slots[pos] >> RANK_BITS != pair) pos = (pos + 1) & bpe->mask;
+    bpe->slots[pos] = pair << RANK_BITS | rule->rank; /* of equal pairs the last counts */
+    bpe->slot_ids[pos] = rule->result;
 }
 
 static void note_joins(vmt_bpe *bpe, vmt_str text) {
@@ -68,6 +80,19 @@ static void find_first_symbols(vmt_bpe *bpe) {
     }
 }
 
+static vmt_status rate_byte_pairs(vmt_bpe *bpe, vmt_err *err) {
+    bpe->byte_pairs = malloc(256 * 256 * sizeof *bpe->byte_pairs);
+    if (!bpe->byte_pairs) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
+    for (uint32_t a = 0; a < 256; a++) {
+        for (uint32_t b = 0; b < 256; b++) {
+            int32_t left = bpe->byte_level ? bpe->byte_ids[a] : a < 128 ? bpe->ascii_ids[a] : -1;
+            int32_t right = bpe->byte_level ? bpe->byte_ids[b] : b < 128 ? bpe->ascii_ids[b] : -1;
+            bpe->byte_pairs[a << 8 | b] = left < 0 || right < 0 ? NO_SLOT : find_merge(bpe, left, right);
+        }
+    }
+    return VMT_OK;
+}
+
 vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num_rules, vmt_err *err) {
     if (num_rules > VMT_MERGES_MAX) {
         return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: %u merges, the limit is %u", num_rules,
@@ -76,8 +101,11 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     uint32_t num_slots = 64, bits = 6;
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
     bpe->slots = malloc(num_slots * sizeof *bpe->slots);
+    bpe->slot_ids = malloc(num_slots * sizeof *bpe->slot_ids);
+    bpe->maybe = calloc(((size_t)num_slots << MAYBE_BITS) / 64, sizeof *bpe->maybe);
     bpe->whole = calloc(bpe->vocab->num_ids + 1u, 1);
-    if (!bpe->slots || !bpe->whole) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
+    if (!bpe->slots || !bpe->slot_ids || !bpe->maybe || !bpe->whole)
+        return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
     memset(bpe->slots, 0xFF, num_slots * sizeof *bpe->slots);
     bpe->mask = num_slots - 1;
     bpe->shift = 64 - bits;
@@ -85,6 +113,12 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     bpe->mix = vmt_hash_key_random().k0 | 1;
     find_first_symbols(bpe);
     for (uint32_t i = 0; i < num_rules; i++) {
+        if (i + AHEAD < num_rules) {
+            uint64_t pair = pair_of(rules[i + AHEAD].left, rules[i + AHEAD].right);
+            __builtin_prefetch(&bpe->slots[(pair * bpe->mix) >> bpe->shift]);
+            __builtin_prefetch(&bpe->slot_ids[(pair * bpe->mix) >> bpe->shift]);
+            __builtin_prefetch(&bpe->vocab->key[rules[i + AHEAD].result]);
+        }
         put_merge(bpe, &rules[i]);
         note_joins(bpe, vmt_vocab_slice(bpe->vocab, bpe->vocab->key[rules[i].result]));
     }
@@ -92,24 +126,35 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
         for (uint32_t a = 0; a < 256; a++) memset(&bpe->joins[a][0x80 >> 3], 0xFF, 0x40 >> 3);
     }
     bpe->can_cut = cuts_are_safe(bpe, rules, num_rules);
-    return VMT_OK;
+    return rate_byte_pairs(bpe, err);
 }
 
 void vmt_bpe_reset(vmt_bpe *bpe) {
     free(bpe->slots);
+    free(bpe->slot_ids);
+    free(bpe->maybe);
+    free(bpe->byte_pairs);
     free((void *)bpe->whole);
     memset(bpe, 0, sizeof *bpe);
 }
 
-/* The symbols of a word before any merge, into s->ids.  Returns their number. */
-static size_t split_characters(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
+/* The symbols of a word before any merge, into s->ids.  Returns their number.  *plain: each is one byte of the word,
+ * and in a model of characters an ASCII one. */
+static size_t split_characters(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len, bool *plain) {
     size_t n = 0;
+    *plain = false;
     if (bpe->byte_level) {
         for (size_t i = 0; i < len; i++) {
             int32_t id = bpe->byte_ids[word[i]];
             if (VMT_LIKELY(id >= 0)) s->ids[n++] = id;
         }
+        *plain = n == len;
         if (VMT_LIKELY(n == len || bpe->unk_id < 0)) return n;
+        n = 0;
+    } else {
+        while (n < len && word[n] < 0x80 && bpe->ascii_ids[word[n]] >= 0) s->ids[n] = bpe->ascii_ids[word[n]], n++;
+        *plain = n == len;
+        if (n == len) return n;
         n = 0;
     }
     bool unk_pending = false;
@@ -137,16 +182,26 @@ static size_t split_characters(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     return n;
 }
 
+static inline void set_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, uint32_t slot) {
+    s->ranks[at] = slot == NO_SLOT ? NO_RANK : (uint32_t)bpe->slots[slot] & ((1u << RANK_BITS) - 1);
+    s->slots[at] = slot;
+}
 static inline void rate_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, int32_t left, int32_t right) {
-    const vmt_merge_slot *merge = find_merge(bpe, left, right);
-    s->ranks[at] = merge ? merge->rank : NO_RANK;
-    s->results[at] = merge ? merge->id : -1;
+    set_pair(bpe, s, at, find_merge(bpe, left, right));
+}
+
+/* The pairs of a word as it starts out.  word: its bytes, if each of its n symbols is one; else NULL. */
+static void rate_first_pairs(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t n) {
+    if (word) {
+        for (size_t i = 0; i + 1 < n; i++) set_pair(bpe, s, i, bpe->byte_pairs[word[i] << 8 | word[i + 1]]);
+    } else {
+        for (size_t i = 0; i + 1 < n; i++) rate_pair(bpe, s, i, s->ids[i], s->ids[i + 1]);
+    }
 }
 
 static size_t merge_short(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
-    int32_t *ids = s->ids, *results = s->results;
-    uint32_t *ranks = s->ranks;
-    for (size_t i = 0; i + 1 < n; i++) rate_pair(bpe, s, i, ids[i], ids[i + 1]);
+    int32_t *ids = s->ids;
+    uint32_t *ranks = s->ranks, *slots = s->slots;
     while (n > 1) {
         uint32_t best = NO_RANK;
         size_t at = 0;
@@ -154,10 +209,10 @@ static size_t merge_short(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
             if (ranks[i] < best) best = ranks[i], at = i;
         }
         if (best == NO_RANK) break;
-        ids[at] = results[at];
+        ids[at] = bpe->slot_ids[slots[at]];
         for (size_t i = at + 1; i + 1 < n; i++) ids[i] = ids[i + 1];
         n--;
-        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], results[i] = results[i + 1];
+        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], slots[i] = slots[i + 1];
         if (at > 0) rate_pair(bpe, s, at - 1, ids[at - 1], ids[at]);
         if (at + 1 < n) rate_pair(bpe, s, at, ids[at], ids[at + 1]);
     }
@@ -198,8 +253,7 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         s->prev[i] = (int32_t)i - 1;
         s->next[i] = i + 1 < n ? (int32_t)i + 1 : -1;
-        s->ranks[i] = NO_RANK;
-        if (i + 1 < n) rate_pair(bpe, s, i, s->ids[i], s->ids[i + 1]);
+        if (i + 1 == n) s->ranks[i] = NO_RANK;
         if (s->ranks[i] != NO_RANK) heap[num_heap++] = (uint64_t)s->ranks[i] << 32 | i;
     }
     for (size_t i = num_heap / HEAP_FANOUT + 1; i-- > 0;) {
@@ -212,7 +266,7 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
         size_t at = (uint32_t)top;
         if (s->ranks[at] != (uint32_t)(top >> 32)) continue;
         int32_t right = s->next[at], after = s->next[right], before = s->prev[at];
-        s->ids[at] = s->results[at];
+        s->ids[at] = bpe->slot_ids[s->slots[at]];
         s->next[at] = after;
         s->ranks[right] = s->ranks[at] = NO_RANK;
         if (after >= 0) {
@@ -240,7 +294,9 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
 static vmt_status merge_word(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len,
                              size_t *num_ids) {
     VMT_TRY(vmt_scratch_reserve_merge(s, len));
-    size_t n = split_characters(bpe, s, word, len);
+    bool plain;
+    size_t n = split_characters(bpe, s, word, len, &plain);
+    rate_first_pairs(bpe, s, plain ? word : NULL, n);
     *num_ids = n <= 1 ? n : n <= SHORT_MAX ? merge_short(bpe, s, n) : merge_long(bpe, s, n);
     return VMT_OK;
 }
@@ -273,72 +329,44 @@ static vmt_status emit_all(vmt_scratch *s, const int32_t *ids, size_t n) {
     return VMT_OK;
 }
 
-struct word_key {
-    uint64_t part[4];
-};
-
-static inline struct word_key key_of(const vmt_scratch *s, const uint8_t *word, size_t len) {
-    struct word_key key = {{0, 0, 0, 0}};
-    if (len <= 8) {
-        if (VMT_LIKELY(word + 8 <= s->readable_end)) {
-            memcpy(&key.part[0], word, 8);
-            key.part[0] &= UINT64_MAX >> (64 - 8 * len);
-        } else {
-            key.part[0] = vmt_load_upto8(word, len);
-        }
-    } else {
-        memcpy(&key.part[0], word, 8);
-        for (size_t i = 8; i < len; i += 8) key.part[i / 8] = vmt_load_upto8(word + i, VMT_MIN(len - i, 8));
-    }
-    return key;
-}
-
-static inline vmt_cache_entry *entry_of(const vmt_bpe *bpe, const vmt_scratch *s, const struct word_key *key,
-                                        size_t len) {
-    uint64_t h = vmt_mix64(key->part[0] ^ bpe->mix, key->part[1] ^ 0x9E3779B97F4A7C15u ^ len);
-    if (len > 16) h = vmt_mix64(h ^ key->part[2], key->part[3] ^ 0xD6E8FEB86659FD93u);
-    return &s->cache[(h ^ h >> 32) & (VMT_CACHE_ENTRIES - 1)];
-}
-
-static __attribute__((noinline)) vmt_status fill_entry(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
-                                                       size_t len, const struct word_key *key,
-                                                       vmt_cache_entry *entry) {
-    size_t num_ids;
-    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    if (num_ids <= VMT_CACHE_TOKENS_MAX) {
-        memcpy(entry->key, key->part, sizeof entry->key);
-        entry->len = (uint8_t)len;
-        entry->num_ids = (uint8_t)num_ids;
-        memcpy(entry->ids, s->ids, num_ids * sizeof *s->ids);
-    }
-    return emit_all(s, s->ids, num_ids);
-}
-
-static inline vmt_status encode_cached(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    struct word_key key = key_of(s, word, len);
-    vmt_cache_entry *entry = entry_of(bpe, s, &key, len);
-    uint64_t differs = (entry->key[0] ^ key.part[0]) | (entry->len ^ len);
-    if (len > 8) {
-        differs |= entry->key[1] ^ key.part[1];
-        if (len > 16) differs |= (entry->key[2] ^ key.part[2]) | (entry->key[3] ^ key.part[3]);
-    }
-    if (VMT_UNLIKELY(differs)) return fill_entry(bpe, s, word, len, &key, entry);
+static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     vmt_tokens *out = s->out;
-    if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_TOKENS_MAX)) {
-        VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_TOKENS_MAX));
+    if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_SHORT_IDS)) {
+        VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_SHORT_IDS));
     }
-    /* All seven, wanted or not: one store of fixed size is cheaper than a loop. */
+    /* All three, wanted or not: one store of fixed size is cheaper than a loop. */
     memcpy(out->ids + out->len, entry->ids, sizeof entry->ids);
     out->len += entry->num_ids;
     return VMT_OK;
 }
 
-static vmt_status encode_piece(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    if (len <= VMT_CACHE_WORD_MAX && !bpe->ignore_merges) return encode_cached(bpe, s, word, len);
+/* A word of up to VMT_CACHE_LONG_MAX bytes that is not, or has too many ids to be, among the short words.  set: where
+ * it belongs there, or NULL. */
+static __attribute__((noinline)) vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                          size_t len, vmt_short_set *set, vmt_short_key key) {
+    bool hit;
+    vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
+    if (hit) return emit_all(s, slot->ids, slot->num_ids);
+    size_t num_ids;
+    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
+    if (set && num_ids <= VMT_CACHE_SHORT_IDS) {
+        vmt_short_put(set, key, s->ids, num_ids);
+    } else {
+        vmt_long_put(slot, word, len, s->ids, num_ids);
+    }
+    return emit_all(s, s->ids, num_ids);
+}
+
+/* A stretch of a long word between two cuts.  The cache knows words by their text, and under ignore_merges a word of
+ * the vocabulary is not what its merges give: stretches then go past it. */
+static vmt_status encode_uncached(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, false, &num_ids));
     return emit_all(s, s->ids, num_ids);
 }
+
+static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
+                               const size_t *ends, uint32_t num_words, bool may_cut);
 
 static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
                                                         size_t len) {
@@ -346,18 +374,62 @@ static __attribute__((noinline)) vmt_status encode_long(const vmt_bpe *bpe, vmt_
         int32_t id = vmt_vocab_find_key(bpe->vocab, word, len);
         if (id >= 0) return vmt_scratch_emit(s, id);
     }
-    size_t begin = 0;
-    if (bpe->can_cut) {
-        for (size_t i = 1; i < len; i++) {
-            if (bpe->joins[word[i - 1]][word[i] >> 3] >> (word[i] & 7) & 1) continue;
-            VMT_TRY(encode_piece(bpe, s, word + begin, i - begin));
+    if (!bpe->can_cut) return encode_uncached(bpe, s, word, len);
+    size_t begin = 0, ends[VMT_WORD_BATCH];
+    uint32_t num_ends = 0;
+    for (size_t i = 1; i <= len; i++) {
+        if (i < len && bpe->joins[word[i - 1]][word[i] >> 3] >> (word[i] & 7) & 1) continue;
+        if (bpe->ignore_merges) {
+            VMT_TRY(encode_uncached(bpe, s, word + begin, i - begin));
             begin = i;
+            continue;
         }
+        ends[num_ends++] = i;
+        if (num_ends < VMT_WORD_BATCH && i < len) continue;
+        VMT_TRY(encode_batch(bpe, s, word, begin, ends, num_ends, false));
+        num_ends = 0;
+        begin = i;
     }
-    return encode_piece(bpe, s, word + begin, len - begin);
+    return VMT_OK;
 }
 
-vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
-    if (len == 0) return VMT_OK;
-    return len <= VMT_CACHE_WORD_MAX ? encode_cached(bpe, s, word, len) : encode_long(bpe, s, word, len);
+static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
+                               const size_t *ends, uint32_t num_words, bool may_cut) {
+    vmt_short_key keys[VMT_WORD_BATCH];
+    vmt_short_set *sets[VMT_WORD_BATCH];
+    VMT_ASSERT(num_words <= VMT_WORD_BATCH);
+    size_t at = begin;
+    for (uint32_t i = 0; i < num_words; at = ends[i++]) {
+        size_t len = ends[i] - at;
+        if (len > VMT_CACHE_SHORT_MAX) continue;
+        keys[i] = vmt_short_key_of(text + at, len, s->readable_end);
+        sets[i] = vmt_short_set_of(&s->cache, keys[i], bpe->mix);
+        __builtin_prefetch(sets[i]);
+    }
+    at = begin;
+    for (uint32_t i = 0; i < num_words; at = ends[i++]) {
+        size_t len = ends[i] - at;
+        if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
+            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
+            VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
+                                              : encode_medium(bpe, s, text + at, len, sets[i], keys[i]));
+        } else if (len <= VMT_CACHE_LONG_MAX) {
+            VMT_TRY(encode_medium(bpe, s, text + at, len, NULL, (vmt_short_key){0, 0}));
+        } else {
+            VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
+        }
+    }
+    return VMT_OK;
+}
+
+vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
+                          const size_t *ends, uint32_t num_words) {
+    /* Without byte-level words a "word" is often a whole line or text: its parts are what comes again. */
+    if (bpe->can_cut && !bpe->byte_level && !bpe->ignore_merges) {
+        for (uint32_t i = 0; i < num_words; begin = ends[i++]) {
+            VMT_TRY(encode_long(bpe, s, text + begin, ends[i] - begin));
+        }
+        return VMT_OK;
+    }
+    return encode_batch(bpe, s, text, begin, ends, num_words, true);
 }

@@ -8,17 +8,14 @@
 #include "text/vocab.h"
 #include <stdatomic.h>
 
-#define VMT_MERGES_MAX (1u << 23)
-
-typedef struct vmt_merge_slot {
-    uint64_t pair; /* left << 32 | right; VMT_NO_PAIR: empty */
-    uint32_t rank;
-    int32_t id; /* what the pair becomes */
-} vmt_merge_slot;
+#define VMT_MERGES_MAX ((1u << 22) - 1) /* ranks have 22 bits beside two ids of 21 */
 
 typedef struct vmt_bpe {
     const vmt_vocab *vocab;
-    vmt_merge_slot *slots;
+    uint64_t *slots;      /* left << 43 | right << 22 | rank; all ones: empty */
+    int32_t *slot_ids;    /* what the pair of a slot becomes */
+    uint64_t *maybe;   /* a bit per hash of a pair: not set, no such merge.  Small enough to stay in a core's cache */
+    uint32_t *byte_pairs; /* [256 * 256] the slot of two bytes' pair (of two ASCII characters'), or all ones */
     uint32_t mask, shift, num_merges;
     uint64_t mix;       /* odd, random */
     bool byte_level;    /* symbols start as bytes, else as characters */
@@ -47,7 +44,9 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
 void vmt_bpe_reset(vmt_bpe *bpe);
 
 struct vmt_scratch;
-/* Appends the ids of a word to the scratch's output. */
-vmt_status vmt_bpe_encode(const vmt_bpe *bpe, struct vmt_scratch *scratch, const uint8_t *word, size_t len);
+/* Appends the ids of consecutive words, text[begin, ends[0]), text[ends[0], ends[1]), ..., to the scratch's output.
+ * num_words <= VMT_WORD_BATCH. */
+vmt_status vmt_bpe_encode(const vmt_bpe *bpe, struct vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                          const size_t *ends, uint32_t num_words);
 
 #endif

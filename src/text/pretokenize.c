@@ -21,11 +21,15 @@ struct splitter {
     size_t held_begin, held_end;
 };
 
+static inline vmt_status one_word(const struct run *run, vmt_str word) {
+    return run->sink.words(run->sink.model, run->scratch, (const uint8_t *)word.ptr, 0, &word.len, 1);
+}
+
 static inline vmt_status pass_on(struct splitter *sp, size_t begin, size_t end) {
     if (begin == end) return VMT_OK;
     vmt_str piece = {sp->text.ptr + begin, end - begin};
     if (sp->stage_idx + 1 == sp->run->pre->num_stages) {
-        return sp->run->sink.word(sp->run->sink.model, sp->run->scratch, (const uint8_t *)piece.ptr, piece.len);
+        return one_word(sp->run, piece);
     }
     return run_stage(sp->run, sp->stage_idx + 1, piece, sp->at_start && begin == 0);
 }
@@ -71,9 +75,10 @@ static vmt_status split_by_scan(struct splitter *sp) {
     if (every_span && sp->stage_idx + 1 == sp->run->pre->num_stages) { /* the path of nearly every tokenizer */
         vmt_word_sink sink = sp->run->sink;
         for (size_t pos = 0; pos < len;) {
-            size_t end = match(s, len, pos);
-            VMT_TRY(sink.word(sink.model, sp->run->scratch, s + pos, end - pos));
-            pos = end;
+            size_t begin = pos, ends[VMT_WORD_BATCH];
+            uint32_t n = 0;
+            while (n < VMT_WORD_BATCH && pos < len) ends[n++] = pos = match(s, len, pos);
+            VMT_TRY(sink.words(sink.model, sp->run->scratch, s, begin, ends, n));
         }
         return VMT_OK;
     }
@@ -185,7 +190,7 @@ static vmt_status add_prefix(struct splitter *sp) {
 static vmt_status run_stage(const struct run *run, uint32_t stage_idx, vmt_str text, bool at_start) {
     if (text.len == 0) return VMT_OK;
     if (stage_idx == run->pre->num_stages) {
-        return run->sink.word(run->sink.model, run->scratch, (const uint8_t *)text.ptr, text.len);
+        return one_word(run, text);
     }
     struct splitter sp = {.run = run,
                           .stage = &run->pre->stages[stage_idx],

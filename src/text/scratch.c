@@ -8,26 +8,21 @@
 vmt_scratch *vmt_scratch_create(bool with_cache) {
     vmt_scratch *s = calloc(1, sizeof *s);
     if (!s) return NULL;
-    if (with_cache) {
-        /* calloc, so that pages no word has touched cost nothing; aligned by hand to cache lines. */
-        s->cache_memory = calloc(1, VMT_CACHE_ENTRIES * sizeof *s->cache + 63);
-        if (!s->cache_memory) {
-            free(s);
-            return NULL;
-        }
-        s->cache = (vmt_cache_entry *)(((uintptr_t)s->cache_memory + 63) & ~(uintptr_t)63);
+    if (with_cache && !vmt_word_cache_init(&s->cache)) {
+        free(s);
+        return NULL;
     }
     return s;
 }
 
 void vmt_scratch_destroy(vmt_scratch *s) {
     if (!s) return;
-    free(s->cache_memory);
+    vmt_word_cache_reset(&s->cache);
     free(s->ids);
     free(s->next);
     free(s->prev);
     free(s->ranks);
-    free(s->results);
+    free(s->slots);
     free(s->heap);
     free(s->lattice);
     for (size_t i = 0; i < VMT_COUNT(s->text); i++) vmt_buf_free(&s->text[i]);
@@ -61,8 +56,7 @@ vmt_status vmt_scratch_reserve_merge(vmt_scratch *s, size_t n) {
     s->merge_cap = 0;
     if (!renew((void **)&s->ids, cap, sizeof *s->ids) || !renew((void **)&s->next, cap, sizeof *s->next) ||
         !renew((void **)&s->prev, cap, sizeof *s->prev) || !renew((void **)&s->ranks, cap, sizeof *s->ranks) ||
-        !renew((void **)&s->results, cap, sizeof *s->results) ||
-        !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
+        !renew((void **)&s->slots, cap, sizeof *s->slots) || !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
         return vmt_fail(s->err, VMT_E_NO_MEMORY, "no memory to merge a word of %zu characters", n);
     }
     s->merge_cap = cap;

@@ -6,32 +6,22 @@
 #define VMT_TEXT_SCRATCH_H
 
 #include "text/tokenizer.h"
+#include "text/word_cache.h"
 
-#define VMT_CACHE_ENTRIES    (1u << 14) /* one cache line each: 1 MiB */
-#define VMT_CACHE_WORD_MAX   32u        /* bytes */
-#define VMT_CACHE_TOKENS_MAX 7u
-#define VMT_TEXT_STAGES_MAX  16u /* normalizer or pre-tokenizer steps in a row */
-
-typedef struct vmt_cache_entry {
-    uint64_t key[4]; /* the word, zero-padded */
-    uint8_t len;     /* 0: empty */
-    uint8_t num_ids;
-    uint8_t unused[2];
-    int32_t ids[VMT_CACHE_TOKENS_MAX];
-} vmt_cache_entry;
+#define VMT_WORD_BATCH      16u /* words handed over at once: their cache lines are fetched ahead */
+#define VMT_TEXT_STAGES_MAX 16u /* normalizer or pre-tokenizer steps in a row */
 
 typedef struct vmt_scratch {
-    vmt_cache_entry *cache; /* [VMT_CACHE_ENTRIES], or NULL for models without one */
-    void *cache_memory;
-    vmt_tokens *out; /* of the running call */
-    size_t out_max;  /* ids; SIZE_MAX if unlimited */
+    vmt_word_cache cache; /* for models that use one */
+    vmt_tokens *out;      /* of the running call */
+    size_t out_max;       /* ids; SIZE_MAX if unlimited */
     vmt_err *err;
     const uint8_t *readable_end; /* loads may run up to here past a word's end */
     /* Merging. */
     int32_t *ids;
     int32_t *next, *prev;
     uint32_t *ranks;
-    int32_t *results;
+    uint32_t *slots;
     uint64_t *heap;
     size_t merge_cap; /* elements of each of the above */
     /* Text. */

@@ -58,16 +58,21 @@ void vmt_tokenizer_return_scratch(const vmt_tokenizer *tok, vmt_scratch *scratch
     vmt_scratch_destroy(scratch);
 }
 
-static vmt_status encode_word_bpe(const void *model, vmt_scratch *scratch, const uint8_t *word, size_t len) {
-    return vmt_bpe_encode(model, scratch, word, len);
+static vmt_status encode_words_bpe(const void *model, vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                                   const size_t *ends, uint32_t num_words) {
+    return vmt_bpe_encode(model, scratch, text, begin, ends, num_words);
 }
-static vmt_status encode_word_unigram(const void *model, vmt_scratch *scratch, const uint8_t *word, size_t len) {
-    return vmt_unigram_encode(model, scratch, word, len);
+static vmt_status encode_words_unigram(const void *model, vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                                       const size_t *ends, uint32_t num_words) {
+    for (uint32_t i = 0; i < num_words; begin = ends[i++]) {
+        VMT_TRY(vmt_unigram_encode(model, scratch, text + begin, ends[i] - begin));
+    }
+    return VMT_OK;
 }
 
 static vmt_status encode_normalized(const vmt_tokenizer *tok, vmt_scratch *s, vmt_str text, bool at_start) {
-    vmt_word_sink sink = tok->kind == VMT_MODEL_BPE ? (vmt_word_sink){encode_word_bpe, &tok->bpe}
-                                                    : (vmt_word_sink){encode_word_unigram, &tok->unigram};
+    vmt_word_sink sink = tok->kind == VMT_MODEL_BPE ? (vmt_word_sink){encode_words_bpe, &tok->bpe}
+                                                    : (vmt_word_sink){encode_words_unigram, &tok->unigram};
     return text.len ? vmt_pretokenize(&tok->pre, s, text, at_start, sink) : VMT_OK;
 }
 
@@ -104,8 +109,7 @@ static vmt_status encode_text(const vmt_tokenizer *tok, vmt_scratch *s, vmt_str 
     return encode_between(tok, s, vmt_str_slice(text, it.done, text.len), it.done == 0, plain_special);
 }
 
-static size_t ascii_prefix(vmt_str s) {
-    size_t pos = 0;
+static size_t ascii_prefix(vmt_str s, size_t pos) {
     for (; pos + 32 <= s.len; pos += 32) {
         uint64_t v[4];
         memcpy(v, s.ptr + pos, 32);
@@ -115,10 +119,20 @@ static size_t ascii_prefix(vmt_str s) {
     return pos;
 }
 
+/* A character is either one ASCII byte or only bytes above, so that runs of the latter can be checked alone. */
+static bool is_utf8(vmt_str s) {
+    for (size_t pos = ascii_prefix(s, 0); pos < s.len;) {
+        size_t end = pos;
+        while (end < s.len && (uint8_t)s.ptr[end] >= 0x80) end++;
+        if (!vmt_utf8_valid(vmt_str_slice(s, pos, end))) return false;
+        pos = ascii_prefix(s, end);
+    }
+    return true;
+}
+
 /* *text becomes UTF-8: itself, or a copy in which U+FFFD stands for what is not. */
 static vmt_status make_valid(vmt_scratch *s, vmt_str *text, vmt_err *err) {
-    size_t ascii = ascii_prefix(*text);
-    if (ascii == text->len || vmt_utf8_valid(vmt_str_slice(*text, ascii, text->len))) return VMT_OK;
+    if (is_utf8(*text)) return VMT_OK;
     vmt_buf_clear(&s->valid);
     for (size_t pos = 0; pos < text->len;) {
         char bytes[4];

@@ -150,13 +150,10 @@ static vmt_status read_merges(struct reader *r) {
         if (space == SIZE_MAX) {
             return vmt_fail(r->err, VMT_E_INVALID, "tokenizer.ggml.merges[%u] is no pair of tokens", i);
         }
-        vmt_str left = vmt_str_slice(merge, 0, space), right = vmt_str_slice(merge, space + 1, merge.len);
-        vmt_merge_rule rule = {
-            .left = vmt_tokenizer_find(r->tok, left),
-            .right = vmt_tokenizer_find(r->tok, right),
-            .result = vmt_tokenizer_find_joined(r->tok, left, right),
-            .rank = i,
-        };
+        const vmt_str pair[1][2] = {{vmt_str_slice(merge, 0, space), vmt_str_slice(merge, space + 1, merge.len)}};
+        vmt_merge_rule rule;
+        VMT_TRY(vmt_tokenizer_find_merges(r->tok, pair, 1, &rule, r->err));
+        rule.rank = i;
         /* Files that were cut down keep merges of tokens that are gone: such a merge can never happen. */
         if (rule.left < 0 || rule.right < 0 || rule.result < 0) continue;
         VMT_TRY(add_rule(r, rule));

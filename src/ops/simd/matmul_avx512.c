@@ -1,7 +1,7 @@
 /* ops/simd/matmul_avx512.c: plain float weights, and quantizing x.
  *
- * Float tiles are two panels times up to 12 rows of x: 24 accumulators, each one chain of FMAs along k.  A single row
- * takes four panels, or the chains would wait for themselves. */
+ * Float tiles are two panels times 12 rows of x: 24 accumulators, each one chain of FMAs along k.  Few rows take four
+ * panels, or the chains would wait for themselves. */
 #if defined(__x86_64__)
 #include "ops/simd/matmul_zmm.h"
 
@@ -36,24 +36,28 @@ VMT_INLINE void tile(const vmt_mm_format f, const uint32_t height, const uint32_
     }
 }
 
-/* All rows of the range with width panels at once. */
-VMT_INLINE void walk_rows(const vmt_mm_format f, const uint32_t width, const vmt_mm_args *args,
-                          const vmt_mm_range *range, uint32_t panel) {
-    uint32_t row = range->row_begin;
-    for (; row + 12 <= range->row_end && width <= 2; row += 12)
-        tile(f, 12, width <= 2 ? width : 2, args, panel, row);
-    for (; row + 4 <= range->row_end; row += 4) tile(f, 4, width, args, panel, row);
-    for (; row + 2 <= range->row_end; row += 2) tile(f, 2, width, args, panel, row);
-    for (; row < range->row_end; row++) tile(f, 1, width, args, panel, row);
-}
-
 VMT_INLINE void walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
-    uint32_t panel = range->panel_begin;
-    if (range->row_end - range->row_begin < 12) {
-        for (; panel + 4 <= range->panel_end; panel += 4) walk_rows(f, 4, args, range, panel);
+    /* Pairs of panels for as many dozens of rows as there are, then the rest of the rows. */
+    const uint32_t dozens = range->row_begin + (range->row_end - range->row_begin) / 12 * 12;
+    const uint32_t pairs = range->panel_begin + (range->panel_end - range->panel_begin) / 2 * 2;
+    for (uint32_t panel = range->panel_begin; panel < pairs; panel += 2) {
+        for (uint32_t row = range->row_begin; row < dozens; row += 12) tile(f, 12, 2, args, panel, row);
     }
-    for (; panel + 2 <= range->panel_end; panel += 2) walk_rows(f, 2, args, range, panel);
-    for (; panel < range->panel_end; panel++) walk_rows(f, 1, args, range, panel);
+    for (uint32_t row = range->row_begin; pairs < range->panel_end && row < dozens; row += 4) {
+        tile(f, 4, 1, args, pairs, row);
+    }
+    uint32_t panel = range->panel_begin;
+    for (; panel + 4 <= range->panel_end; panel += 4) {
+        uint32_t row = dozens;
+        for (; row + 4 <= range->row_end; row += 4) tile(f, 4, 4, args, panel, row);
+        for (; row + 2 <= range->row_end; row += 2) tile(f, 2, 4, args, panel, row);
+        if (row < range->row_end) tile(f, 1, 4, args, panel, row);
+    }
+    for (; panel < range->panel_end; panel++) {
+        uint32_t row = dozens;
+        for (; row + 4 <= range->row_end; row += 4) tile(f, 4, 1, args, panel, row);
+        for (; row < range->row_end; row++) tile(f, 1, 1, args, panel, row);
+    }
 }
 
 void vmt_mm_float_avx512(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch) {

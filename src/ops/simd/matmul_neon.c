@@ -1,7 +1,7 @@
 /* ops/simd/matmul_neon.c: all kernels for plain NEON, which every 64-bit ARM has.
  *
- * Without sdot, products of bytes are added up in 16 bits.  A lane of a vector's half takes one product per vector, so
- * that 8 vectors of up to 5 bits fit (8 * 31 * 127), 4 of 6 bits and 2 of 8 bits, before neighbours are added into 32. */
+ * Without sdot, products of bytes are added up in 16 bits.  A lane of a vector's half takes one product per vector,
+ * so that 8 vectors of up to 5 bits fit (8 * 31 * 127), 4 of 6 bits and 2 of 8 bits, before neighbours are added. */
 #if defined(__aarch64__)
 #include "ops/simd/matmul_neon.h"
 

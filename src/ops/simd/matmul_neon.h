@@ -1,7 +1,7 @@
 /* ops/simd/matmul_neon.h: what the NEON kernels share; the includer says how four rows' dot products are made.
  *
- * A vector is a quarter of a panel: 4 output rows of 4 bytes.  A block is unpacked for one quarter (8 registers) and then
- * meets every row of x of the activation panel; the accumulators live in the first cache. */
+ * A vector is a quarter of a panel: 4 output rows of 4 bytes.  A block is unpacked for one quarter (8 registers) and
+ * then meets every row of x of the activation panel; the accumulators live in the first cache. */
 #ifndef VMT_OPS_SIMD_MATMUL_NEON_H
 #define VMT_OPS_SIMD_MATMUL_NEON_H
 

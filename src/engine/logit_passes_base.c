@@ -1,0 +1,3 @@
+#define LANES  4
+#define PASSES vmt_logit_passes_base
+#include "engine/logit_passes.inc"

@@ -1,0 +1,331 @@
+/* model/model_test.c: whole models against transformers: a tiny random checkpoint per family as safetensors and as GGUF
+ * (tests/golden/make_models.py), and SmolLM2-135M if it is at hand (tests/golden/make_smollm2.py). */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/file.h"
+#include "base/test.h"
+
+#define GOLDEN     "tests/golden/"
+#define ROWS_MAX   512u
+#define CONTEXT    512u
+#define BLOCK_SIZE 16u
+#define SEQS_MAX   4u
+#define GREEDY_MAX 64u
+
+static const char *const families[] = {"llama", "llama_tied", "mistral", "qwen2",
+                                       "qwen3", "phi3",       "granite", "smollm3"};
+
+struct model {
+    vmt_test *t;
+    vmt_backend *be;
+    vmt_weight_file *file;
+    vmt_model *model;
+    vmt_runner runner;
+    uint32_t context_max;
+};
+
+struct golden {
+    int32_t prompt[CONTEXT], greedy[GREEDY_MAX];
+    uint32_t prompt_len, greedy_len;
+    const float *logits; /* [prompt_len, vocab] */
+};
+
+static vmt_str read_all(vmt_test *t, const char *path) {
+    vmt_buf buf;
+    vmt_err err = {0};
+    vmt_buf_init(&buf, 0);
+    if (vmt_file_read(&buf, path, (size_t)1 << 28, &err) != VMT_OK)
+        vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
+    vmt_str copy = vmt_arena_dup(t->arena, vmt_buf_str(&buf));
+    vmt_buf_free(&buf);
+    return copy;
+}
+
+static vmt_json_doc *parse_file(vmt_test *t, const char *path) {
+    vmt_json_doc *doc;
+    vmt_expect_eq(t, vmt_json_parse(&doc, read_all(t, path), NULL), VMT_OK);
+    return doc;
+}
+
+static uint32_t ids_of(vmt_test *t, vmt_json list, int32_t *out, uint32_t max) {
+    uint32_t n = 0;
+    vmt_json v;
+    for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &v); n++) {
+        int64_t id;
+        vmt_expect(t, n < max && vmt_json_get_i64(v, &id));
+        out[n] = (int32_t)id;
+    }
+    return n;
+}
+
+static const char *path_of(vmt_test *t, const char *family, const char *file) {
+    return vmt_arena_printf(t->arena, GOLDEN "%s/%s", family, file).ptr;
+}
+
+static struct golden load_golden(vmt_test *t, const char *family) {
+    struct golden g = {0};
+    vmt_json_doc *doc = parse_file(t, path_of(t, family, "expected.json"));
+    vmt_json root = vmt_json_root(doc);
+    g.prompt_len = ids_of(t, VMT_JSON_AT(root, "prompt"), g.prompt, CONTEXT);
+    g.greedy_len = ids_of(t, VMT_JSON_AT(root, "greedy"), g.greedy, GREEDY_MAX);
+    vmt_json_doc_destroy(doc);
+    vmt_str raw = read_all(t, path_of(t, family, "logits.bin"));
+    vmt_expect_eq(t, raw.len % (g.prompt_len * sizeof(float)), 0);
+    float *logits = vmt_arena_alloc(t->arena, raw.len);
+    memcpy(logits, raw.ptr, raw.len);
+    g.logits = logits;
+    return g;
+}
+
+static vmt_model_config *config_of(vmt_test *t, const char *config_path, const vmt_weight_file *file) {
+    vmt_model_config *config = VMT_ARENA_NEW(t->arena, vmt_model_config, 1);
+    vmt_err err = {0};
+    vmt_status status;
+    if (vmt_weight_file_gguf(file) != NULL) {
+        status = vmt_model_config_from_gguf(config, vmt_weight_file_gguf(file), &err);
+    } else {
+        vmt_json_doc *doc = parse_file(t, config_path);
+        status = vmt_model_config_from_json(config, vmt_json_root(doc), &err);
+        vmt_json_doc_destroy(doc);
+    }
+    if (status != VMT_OK) vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
+    return config;
+}
+
+static struct model open_model(vmt_test *t, const char *weights, const char *config_path, uint32_t threads,
+                               vmt_dtype kv_dtype) {
+    struct model m = {.t = t, .context_max = CONTEXT};
+    vmt_err err = {0};
+    vmt_model_progress silent = {NULL, NULL};
+    vmt_model_kv_options options = {
+        .block_size = BLOCK_SIZE,
+        .dtype = kv_dtype,
+        .num_blocks = SEQS_MAX * CONTEXT / BLOCK_SIZE + 1,
+        .tokens_max = ROWS_MAX,
+        .logits_max = 128,
+        .context_max = CONTEXT,
+    };
+    if (vmt_cpu_backend_create(&m.be, threads, &err) != VMT_OK ||
+        vmt_weight_file_open(&m.file, weights, &err) != VMT_OK ||
+        vmt_model_open(&m.model, config_of(t, config_path, m.file), m.file, m.be, silent, &err) != VMT_OK ||
+        vmt_model_kv_create(m.model, &options, &err) != VMT_OK) {
+        vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", weights, err.msg);
+    }
+    m.runner = vmt_model_runner(m.model);
+    return m;
+}
+
+static void close_model(struct model *m) {
+    vmt_model_close(m->model);
+    vmt_weight_file_close(m->file);
+    vmt_backend_destroy(m->be);
+}
+
+struct seq { /* the next tokens of a sequence that lives in a fixed slice of the cache */
+    uint32_t slot, begin, end;
+    const int32_t *ids; /* all of its tokens */
+};
+
+/* One step; logits for the last num_last rows of each sequence. */
+static const float *step(struct model *m, const struct seq *seqs, uint32_t num_seqs, uint32_t num_last) {
+    enum { STRIDE = CONTEXT / BLOCK_SIZE };
+    static int32_t ids[ROWS_MAX], positions[ROWS_MAX], slots[ROWS_MAX], tables[SEQS_MAX * STRIDE];
+    static uint32_t cu[SEQS_MAX + 1], lens[SEQS_MAX], rows[ROWS_MAX];
+    uint32_t n = 0, num_rows = 0;
+    for (uint32_t s = 0; s < num_seqs; s++) {
+        for (uint32_t i = 0; i < STRIDE; i++) { /* a slice's blocks, last first */
+            tables[s * STRIDE + i] = (int32_t)((seqs[s].slot + 1) * STRIDE - i);
+        }
+        cu[s] = n;
+        lens[s] = seqs[s].end;
+        for (uint32_t p = seqs[s].begin; p < seqs[s].end; p++, n++) {
+            vmt_expect(m->t, n < ROWS_MAX);
+            ids[n] = seqs[s].ids[p];
+            positions[n] = (int32_t)p;
+            slots[n] = tables[s * STRIDE + p / BLOCK_SIZE] * (int32_t)BLOCK_SIZE + (int32_t)(p % BLOCK_SIZE);
+            if (p + num_last >= seqs[s].end) rows[num_rows++] = n;
+        }
+    }
+    cu[num_seqs] = n;
+    vmt_batch batch = {n, num_seqs, num_rows, ids, positions, slots, cu, lens, tables, STRIDE, rows};
+    float *logits = NULL;
+    vmt_err err = {0};
+    if (m->runner.forward(m->runner.self, &batch, &logits, &err) != VMT_OK) {
+        vmt_test_fail(m->t, __FILE__, __LINE__, "%s", err.msg);
+    }
+    return logits;
+}
+
+static int32_t argmax(const float *x, uint32_t n) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best]) best = i;
+    }
+    return (int32_t)best;
+}
+
+static void expect_golden(vmt_test *t, const char *family, const char *weights) {
+    struct golden g = load_golden(t, family);
+    struct model m = open_model(t, path_of(t, family, weights), path_of(t, family, "config.json"), 2, VMT_F32);
+    uint32_t vocab = m.runner.vocab;
+    struct seq seq = {0, 0, g.prompt_len, g.prompt};
+    const float *logits = step(&m, &seq, 1, g.prompt_len);
+    for (size_t i = 0; i < (size_t)g.prompt_len * vocab; i++) {
+        if (fabsf(logits[i] - g.logits[i]) <= 1e-3f) continue;
+        vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: position %zu token %zu: logit %g, transformers has %g",
+                      family, weights, i / vocab, i % vocab, (double)logits[i], (double)g.logits[i]);
+    }
+    const float *last = logits + (size_t)(g.prompt_len - 1) * vocab;
+    for (uint32_t i = 0; i < g.greedy_len; i++) {
+        int32_t id = argmax(last, vocab);
+        if (id != g.greedy[i]) {
+            vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: greedy token %u is %d, transformers has %d", family,
+                          weights, i, id, g.greedy[i]);
+        }
+        g.prompt[g.prompt_len + i] = id;
+        seq = (struct seq){0, g.prompt_len + i, g.prompt_len + i + 1, g.prompt};
+        last = step(&m, &seq, 1, 1);
+    }
+    close_model(&m);
+}
+
+static void safetensors_give_the_logits_of_transformers(vmt_test *t) {
+    for (size_t i = 0; i < VMT_COUNT(families); i++) expect_golden(t, families[i], "");
+}
+
+static void gguf_gives_the_logits_of_transformers(vmt_test *t) {
+    for (size_t i = 0; i < VMT_COUNT(families); i++) expect_golden(t, families[i], "model.gguf");
+}
+
+/* All tokens of `ids` in the cache, cut as the sizes say; a copy of the last row's logits. */
+static float *chunked(struct model *m, uint32_t slot, const int32_t *ids, uint32_t len, const uint32_t *sizes,
+                      uint32_t num_sizes) {
+    const float *logits = NULL;
+    for (uint32_t at = 0, i = 0; at < len; i++) {
+        struct seq seq = {slot, at, VMT_MIN(len, at + sizes[i % num_sizes]), ids};
+        logits = step(m, &seq, 1, 1);
+        at = seq.end;
+    }
+    float *copy = VMT_ARENA_NEW(m->t->arena, float, m->runner.vocab);
+    memcpy(copy, logits, m->runner.vocab * sizeof *copy);
+    return copy;
+}
+
+static void chunks_and_company_show_in_no_bit(vmt_test *t) {
+    static const uint32_t whole[] = {CONTEXT}, odd[] = {5, 1, 7, 13}, single[] = {1};
+    for (size_t i = 0; i < VMT_COUNT(families); i++) {
+        struct golden g = load_golden(t, families[i]);
+        struct model m =
+            open_model(t, path_of(t, families[i], ""), path_of(t, families[i], "config.json"), 3, VMT_F16);
+        size_t bytes = m.runner.vocab * sizeof(float);
+        for (uint32_t p = 0; p < g.greedy_len; p++) g.prompt[g.prompt_len + p] = g.greedy[p];
+        uint32_t len = g.prompt_len + g.greedy_len;
+        const float *alone = chunked(&m, 0, g.prompt, len, whole, 1);
+        vmt_expect(t, memcmp(alone, chunked(&m, 1, g.prompt, len, odd, 4), bytes) == 0);
+        vmt_expect(t, memcmp(alone, chunked(&m, 2, g.prompt, len, single, 1), bytes) == 0);
+        /* Three sequences in a step: the second ends as the first did, the third is a decode row. */
+        (void)chunked(&m, 3, g.prompt + 3, 40, whole, 1);
+        const float *third = chunked(&m, 3, g.prompt + 3, 41, whole, 1);
+        (void)chunked(&m, 1, g.prompt, len - 9, whole, 1);
+        (void)chunked(&m, 3, g.prompt + 3, 40, whole, 1);
+        struct seq batch[] = {{0, 0, 30, g.prompt + 7}, {1, len - 9, len, g.prompt}, {3, 40, 41, g.prompt + 3}};
+        const float *logits = step(&m, batch, 3, 1);
+        vmt_expect(t, memcmp(alone, logits + m.runner.vocab, bytes) == 0);
+        vmt_expect(t, memcmp(third, logits + 2 * m.runner.vocab, bytes) == 0);
+        close_model(&m);
+    }
+}
+
+static void a_step_may_want_no_logits(vmt_test *t) {
+    struct golden g = load_golden(t, "llama");
+    struct model m = open_model(t, path_of(t, "llama", ""), path_of(t, "llama", "config.json"), 1, VMT_BF16);
+    struct seq seq = {0, 0, 10, g.prompt};
+    (void)step(&m, &seq, 1, 0);
+    close_model(&m);
+}
+
+static void a_wrong_shape_names_the_tensor(vmt_test *t) {
+    vmt_weight_file *file;
+    vmt_backend *be;
+    vmt_model *model;
+    vmt_err err = {0};
+    vmt_model_progress silent = {NULL, NULL};
+    vmt_expect_eq(t, vmt_cpu_backend_create(&be, 1, NULL), VMT_OK);
+    vmt_expect_eq(t, vmt_weight_file_open(&file, path_of(t, "llama", ""), NULL), VMT_OK);
+    vmt_model_config *config = config_of(t, path_of(t, "llama", "config.json"), file);
+    config->intermediate = 80;
+    vmt_expect_eq(t, vmt_model_open(&model, config, file, be, silent, &err), VMT_E_INVALID);
+    vmt_expect_str(t, err.msg, "model.layers.0.mlp.gate_proj.weight is [64, 64] BF16, expected [80, 64]");
+    config->intermediate = 64;
+    config->num_layers = 3;
+    err = (vmt_err){0};
+    vmt_expect_eq(t, vmt_model_open(&model, config, file, be, silent, &err), VMT_E_NOT_FOUND);
+    vmt_expect_str(t, err.msg, "model.safetensors: there is no tensor 'model.layers.2.input_layernorm.weight'");
+    vmt_weight_file_close(file);
+    vmt_backend_destroy(be);
+}
+
+static const char *smollm2_path(vmt_test *t) {
+    const char *path = getenv("VMT_SMOLLM2"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (path != NULL) return path;
+    vmt_str dir = cache ? vmt_str_from(cache) : vmt_arena_printf(t->arena, "%s/.cache", home ? home : "");
+    return vmt_arena_printf(t->arena, "%.*s/vmetal/models/SmolLM2-135M-Instruct.Q4_1.gguf", VMT_STR_ARG(dir)).ptr;
+}
+
+/* The reference's own tokens are fed, so that each position is compared whatever happened before it. */
+static uint32_t count_other_choices(struct model *m, vmt_json one, uint32_t case_idx) {
+    vmt_test *t = m->t;
+    int32_t ids[CONTEXT];
+    double margins[GREEDY_MAX];
+    uint32_t num_margins = 0, others = 0;
+    vmt_json v;
+    uint32_t prompt_len = ids_of(t, VMT_JSON_AT(one, "prompt"), ids, CONTEXT);
+    uint32_t num_tokens = ids_of(t, VMT_JSON_AT(one, "tokens"), ids + prompt_len, CONTEXT - prompt_len);
+    for (vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(one, "margins")); vmt_json_iter_next(&it, NULL, &v);) {
+        vmt_expect(t, num_margins < GREEDY_MAX && vmt_json_get_f64(v, &margins[num_margins++]));
+    }
+    vmt_expect_eq(t, num_margins, num_tokens);
+    struct seq seq = {0, 0, prompt_len + num_tokens - 1, ids};
+    const float *logits = step(m, &seq, 1, num_tokens);
+    for (uint32_t i = 0; i < num_tokens; i++) {
+        int32_t got = argmax(logits + (size_t)i * m->runner.vocab, m->runner.vocab), want = ids[prompt_len + i];
+        if (got == want) continue;
+        printf("prompt %u token %u: %d, transformers has %d by %.3f nat\n", case_idx, i, got, want, margins[i]);
+        vmt_expect(t, margins[i] <= 0.5);
+        others++;
+    }
+    return others;
+}
+
+static void smollm2_chooses_the_tokens_of_transformers(vmt_test *t) {
+    const char *path = smollm2_path(t);
+    if (!vmt_file_exists(path)) vmt_test_skip(t, "%s is not there", path);
+    struct model m = open_model(t, path, NULL, 2, VMT_F16);
+    vmt_json_doc *doc = parse_file(t, GOLDEN "smollm2.json");
+    vmt_json one;
+    uint32_t num_cases = 0, others = 0;
+    for (vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(vmt_json_root(doc), "cases"));
+         vmt_json_iter_next(&it, NULL, &one); num_cases++) {
+        others += count_other_choices(&m, one, num_cases);
+    }
+    printf("%u prompts, %u tokens chosen otherwise, each within 0.5 nat\n", num_cases, others);
+    vmt_expect(t, num_cases >= 8);
+    vmt_json_doc_destroy(doc);
+    close_model(&m);
+}
+
+static const vmt_test_case cases[] = {
+    {"safetensors_give_the_logits_of_transformers", safetensors_give_the_logits_of_transformers},
+    {"gguf_gives_the_logits_of_transformers", gguf_gives_the_logits_of_transformers},
+    {"chunks_and_company_show_in_no_bit", chunks_and_company_show_in_no_bit},
+    {"a_step_may_want_no_logits", a_step_may_want_no_logits},
+    {"a_wrong_shape_names_the_tensor", a_wrong_shape_names_the_tensor},
+    {"smollm2_chooses_the_tokens_of_transformers", smollm2_chooses_the_tokens_of_transformers},
+    {NULL, NULL},
+};
+VMT_TEST_MAIN(cases)
