@@ -19,8 +19,8 @@ static block_shape shape_of(const vmt_matmul_kind *kind) {
 
 /* Unpacked panel: signed quants of all blocks [num_blocks, 8, 64], then per block one or two vectors of 16 floats: d,
  * and m or the second half's d. */
-VMT_INLINE void unpack_panel(const quant_bits bits, const vmt_mm_args *args, uint32_t panel_idx, int8_t *quants,
-                             float *scales) {
+VMT_BODY void unpack_panel(const quant_bits bits, const vmt_mm_args *args, uint32_t panel_idx, int8_t *quants,
+                           float *scales) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const __m512i zero = _mm512_set1_epi8((char)args->kind->zero);
     const block_shape shape = shape_of(args->kind);
@@ -65,7 +65,7 @@ VMT_INLINE void dots(const int8_t *x, const int8_t *quants, int32_t *c) {
 }
 
 VMT_INLINE void scale(const uint32_t height, __m512 acc[16], const int32_t *c, __m512 dw, const float *d) {
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
         __m512 dot = _mm512_cvtepi32_ps(_mm512_load_si512(c + 16 * i));
         acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(dw, _mm512_set1_ps(d[i])), dot, acc[i]);
     }
@@ -85,14 +85,14 @@ VMT_INLINE void block_dots(const block_shape shape, const uint32_t height, const
     if (shape == SHAPE_HALVES) dots(xb + 16, quants + 256, c + 256);
 }
 
-VMT_INLINE void tile(const block_shape shape, const uint32_t height, const vmt_mm_args *args, const unpacked *w,
-                     uint32_t panel_idx, uint32_t row, uint32_t num_rows) {
+VMT_BODY void tile(const block_shape shape, const uint32_t height, const vmt_mm_args *args, const unpacked *w,
+                   uint32_t panel_idx, uint32_t row, uint32_t num_rows) {
     const uint32_t num_blocks = args->num_blocks;
     size_t base = (size_t)row * num_blocks;
     const int8_t *x = args->q + base * VMT_MM_BLOCK;
     const float *d = args->d + base, *sum = args->sum + base, *scales = w->scales;
     __m512 acc[16];
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) acc[i] = _mm512_setzero_ps();
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) acc[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < VMT_MIN(AHEAD, num_blocks); b++) block_dots(shape, height, x, w, b);
     for (uint32_t b = 0; b < num_blocks; b++) {
         const int32_t *c = w->c + b % RING * 512;
@@ -101,7 +101,7 @@ VMT_INLINE void tile(const block_shape shape, const uint32_t height, const vmt_m
         if (shape == SHAPE_HALVES) scale(height, acc, c + 256, _mm512_load_ps(scales + 16), d);
         if (shape == SHAPE_DM) {
             __m512 m = _mm512_load_ps(scales + 16);
-            VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+            VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
                 acc[i] = _mm512_fmadd_ps(m, _mm512_set1_ps(sum[i]), acc[i]);
             }
         }
@@ -109,13 +109,13 @@ VMT_INLINE void tile(const block_shape shape, const uint32_t height, const vmt_m
         d += height;
         sum += height;
     }
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
         if (i < num_rows) zmm_store(args, row + i, panel_idx, acc[i]);
     }
 }
 
-VMT_INLINE void tile_of_height(const block_shape shape, uint32_t height, const vmt_mm_args *args,
-                               const unpacked *w, uint32_t panel, uint32_t row, uint32_t num_rows) {
+VMT_BODY void tile_of_height(const block_shape shape, uint32_t height, const vmt_mm_args *args, const unpacked *w,
+                             uint32_t panel, uint32_t row, uint32_t num_rows) {
     switch (height) {
     case 1: tile(shape, 1, args, w, panel, row, num_rows); break;
     case 2: tile(shape, 2, args, w, panel, row, num_rows); break;
