@@ -131,7 +131,9 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
     uint32_t items = num_row_blocks * run.num_panels;
     /* Many rows make an item long, so that its weight bytes count for more. */
     size_t item_bytes = run.mm.layout.bytes * VMT_MAX(run.block_rows / VMT_MM_PANEL, 1);
-    uint32_t grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, 1);
+    /* Kernels of plain floats take up to four panels at once. */
+    uint32_t grain_min = w->kind->is_quantized ? 1 : 4,
+             grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
     return vmt_launch_run(be, &(vmt_launch){
                                   .name = "matmul",
                                   .args = &run,

@@ -75,7 +75,7 @@ vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols);
  * have constant trip counts, which turns their arrays into registers.  A sanitized build would compile for minutes:
  * there each body is one plain function, the same code with its arguments at run time. */
 #define VMT_INLINE static inline __attribute__((always_inline))
-#define VMT_UNROLL _Pragma("GCC unroll 16")
+#define VMT_UNROLL _Pragma("GCC unroll 24")
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define VMT_BODY static __attribute__((noinline))
 #define VMT_UNROLL_ROWS
@@ -85,7 +85,7 @@ vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols);
 #endif
 
 static inline uint32_t vmt_mm_height(uint32_t num_rows) {
-    return num_rows <= 4 ? num_rows : (num_rows + 3) / 4 * 4;
+    return num_rows <= 2 ? num_rows : (num_rows + 3) / 4 * 4;
 }
 
 /* Everything a kernel sees. */

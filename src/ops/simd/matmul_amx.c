@@ -119,7 +119,6 @@ VMT_BODY void tile_of_height(const block_shape shape, uint32_t height, const vmt
     switch (height) {
     case 1: tile(shape, 1, args, w, panel, row, num_rows); break;
     case 2: tile(shape, 2, args, w, panel, row, num_rows); break;
-    case 3: tile(shape, 3, args, w, panel, row, num_rows); break;
     case 4: tile(shape, 4, args, w, panel, row, num_rows); break;
     case 8: tile(shape, 8, args, w, panel, row, num_rows); break;
     case 12: tile(shape, 12, args, w, panel, row, num_rows); break;
