@@ -146,9 +146,8 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
 }
 
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args) {
-    /* The AMX kernel unpacks a panel: bytes, and at most three vectors of floats per block. */
-    return args->kind->is_quantized ? (size_t)args->num_blocks * (VMT_MM_BLOCK * VMT_MM_PANEL + 3 * 64) + 8192
-                                    : 8192;
+    if (!args->kind->is_quantized) return 0;
+    return VMT_MM_RING_BYTES + vmt_mm_amx_group(args) * vmt_mm_unpacked_bytes(args);
 }
 
 void vmt_matmul_ref(const vmt_matmul_args *args) {

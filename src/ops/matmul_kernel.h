@@ -128,6 +128,18 @@ typedef void (*vmt_mm_quantizer)(const vmt_mm_args *args, uint32_t panel_idx, ui
 vmt_mm_kernel vmt_mm_kernel_for(const vmt_matmul_kind *kind, vmt_isa isa, uint32_t num_rows);
 vmt_mm_quantizer vmt_mm_quantizer_for(vmt_isa isa);
 
+/* The AMX kernel's scratch: a ring of tiles, then as many unpacked panels as fit beside x in the second cache. */
+#define VMT_MM_RING_BYTES  ((size_t)8192)
+#define VMT_MM_GROUP_BYTES ((size_t)128 << 10)
+#define VMT_MM_GROUP_MAX   8u
+static inline size_t vmt_mm_unpacked_bytes(const vmt_mm_args *args) {
+    return (size_t)args->num_blocks * (VMT_MM_BLOCK * VMT_MM_PANEL + 2 * VMT_MM_PANEL * sizeof(float));
+}
+static inline uint32_t vmt_mm_amx_group(const vmt_mm_args *args) {
+    size_t fit = VMT_MM_GROUP_BYTES / vmt_mm_unpacked_bytes(args);
+    return (uint32_t)VMT_MAX(VMT_MIN(fit, VMT_MM_GROUP_MAX), 1);
+}
+
 /* Per-worker scratch that any kernel may need for these arguments. */
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args);
 
