@@ -15,25 +15,24 @@ VMT_INLINE __m512 load_weights(const vmt_mm_format f, const uint8_t *src) {
 VMT_BODY void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
                    uint32_t panel_idx, uint32_t row) {
     const uint32_t step = f == VMT_MM_F32 ? 64 : 32;
-    const uint8_t *w[4];
+    const uint8_t *w = args->panels + panel_idx * args->layout.bytes;
+    const size_t panel_bytes = args->layout.bytes;
     const float *x[12];
-    __m512 acc[4][12];
-    VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) w[p] =
-        args->panels + (panel_idx + p) * args->layout.bytes;
-    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
-        x[i] = vmt_mm_x_row(args, row + i);
-        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_setzero_ps();
-    }
-    for (size_t k = 0; k < args->cols; k++) {
+    __m512 acc[24]; /* [height, width] */
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) acc[a] = _mm512_setzero_ps();
+    for (size_t k = 0; k < args->cols; k++, w += step) {
         __m512 wk[4];
-        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w[p] + k * step);
+        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w + p * panel_bytes);
         VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
             const __m512 xk = _mm512_set1_ps(x[i][k]);
-            VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_fmadd_ps(wk[p], xk, acc[p][i]);
+            VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) {
+                acc[i * width + p] = _mm512_fmadd_ps(wk[p], xk, acc[i * width + p]);
+            }
         }
     }
-    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
-        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) zmm_store(args, row + i, panel_idx + p, acc[p][i]);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) {
+        zmm_store(args, row + a / width, panel_idx + a % width, acc[a]);
     }
 }
 
