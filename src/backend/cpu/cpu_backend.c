@@ -101,7 +101,12 @@ static void buffer_destroy(vmt_backend *be, vmt_buffer *buffer) {
     slab *s = buffer->device;
     if (s == NULL) return; /* wrapped */
     VMT_ASSERT(s->num_buffers > 0);
-    if (--s->num_buffers > 0) return;
+    if (--s->num_buffers > 0) {
+        /* The address range stays taken; its memory goes back. */
+        (void)madvise(buffer->host, round_up(VMT_MAX(buffer->bytes, 1), (size_t)sysconf(_SC_PAGESIZE)),
+                      MADV_DONTNEED);
+        return;
+    }
     cpu_backend *cpu = (cpu_backend *)be;
     if (cpu->open_slab == s) cpu->open_slab = NULL;
     slab_destroy(s);
