@@ -2,7 +2,7 @@
 # demo.sh VMETAL MODEL: serves the model on a free port, asks one question, shows the streamed answer, stops.
 set -eu
 vmetal=$1 model=$2
-question=${QUESTION:-What is the capital of France, and what is it known for?}
+question=${QUESTION:-Why is the sky blue?}
 # Fetched here, in the foreground, so that its progress can be seen.
 "$vmetal" fetch "$model" >/dev/null
 log=$(mktemp)
@@ -19,7 +19,7 @@ while [ -z "$address" ]; do
     address=$(sed -n 's/.*event=ready address=\([^ ]*\).*/\1/p' "$log")
 done
 echo "> $question"
-"$vmetal" chat --url "$address/v1" --stats -q "$question"
+"$vmetal" chat --url "$address/v1" --temperature 0 --max-tokens 150 --stats -q "$question"
 kill -TERM "$pid"
 wait "$pid"
 trap 'rm -f "$log"' EXIT

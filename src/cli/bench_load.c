@@ -4,16 +4,16 @@
 #include "base/rng.h"
 #include "json/json_writer.h"
 
-#include <curl/curl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-#define ITLS_MAX        ((size_t)VMT_BENCH_LEN_MAX * 2)
-#define POLL_MS_MAX     1000
-#define PROGRESS_NS     200000000ull
-#define CONNECTION_KEEP 1024L /* idle connections that are kept for the next request */
+#define ITLS_MAX       ((size_t)VMT_BENCH_LEN_MAX * 2)
+#define PATH_BYTES_MAX 512
+#define POLL_MS_MAX    1000
+#define PROGRESS_NS    200000000ull
 
 /* One place for a request in flight. */
 struct slot {
@@ -27,7 +27,7 @@ struct slot {
 
 struct run {
     const vmt_bench_load_options *options;
-    CURLM *multi;
+    vmt_http_client *client;
     struct slot *slots, *free_slots;
     uint64_t began_ns;
     uint32_t num_active, num_done, num;
@@ -133,46 +133,22 @@ static void write_body(const vmt_bench_load_options *o, const vmt_bench_prompt *
     vmt_json_end_object(&w);
 }
 
-static vmt_status launch(struct run *run, const vmt_bench_prompt *prompt, vmt_bench_record *record, vmt_err *err) {
-    struct slot *slot = run->free_slots;
-    vmt_buf body;
-    char path[512];
-    run->free_slots = slot->next_free;
-    *slot = (struct slot){.record = record, .prompt = prompt, .run = run};
-    slot->request.on_text = on_text;
-    slot->request.ctx = slot;
-    snprintf(path, sizeof path, "%.*s", VMT_STR_ARG(run->options->path));
-    vmt_buf_init(&body, 0);
-    write_body(run->options, prompt, &body);
-    vmt_status status = body.failed ? vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a request")
-                                    : vmt_openai_request_start(&slot->request, &run->options->target, path,
-                                                               vmt_buf_str(&body), err);
-    vmt_buf_free(&body);
-    if (status != VMT_OK) return status;
-    curl_easy_setopt(slot->request.curl, CURLOPT_PRIVATE, slot);
-    record->start_s = (double)(slot->request.started_ns - run->began_ns) * 1e-9;
-    if (curl_multi_add_handle(run->multi, slot->request.curl) != CURLM_OK) {
-        return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a request");
-    }
-    run->num_active++;
-    return VMT_OK;
-}
-
-static void finish(struct run *run, struct slot *slot, int curl_code) {
+/* Runs inside the client's poll. */
+static void on_end(void *ctx) {
+    struct slot *slot = ctx;
+    struct run *run = slot->run;
     vmt_openai_request *r = &slot->request;
     vmt_bench_record *record = slot->record;
-    vmt_err err = {0};
-    vmt_status status = vmt_openai_request_result(r, &run->options->target, curl_code, &err);
-    record->is_good = status == VMT_OK && r->first_ns != 0;
+    record->is_good = r->err.code == VMT_OK && r->first_ns != 0;
     if (record->is_good) {
         record->ttft_s = (double)(r->first_ns - r->started_ns) * 1e-9;
         record->latency_s = (double)(r->last_ns - r->started_ns) * 1e-9;
         record->input_len = r->num_prompt_tokens >= 0 ? r->num_prompt_tokens : (int64_t)slot->prompt->num_ids;
         record->output_len = r->num_output_tokens >= 0 ? r->num_output_tokens : (int64_t)r->num_chunks;
     } else {
-        snprintf(record->error, sizeof record->error, "%s", status == VMT_OK ? "the answer is empty" : err.msg);
+        const char *why = r->err.code == VMT_OK ? "the answer is empty" : r->err.msg;
+        snprintf(record->error, sizeof record->error, "%s", why);
     }
-    curl_multi_remove_handle(run->multi, r->curl);
     vmt_openai_request_reset(r);
     slot->next_free = run->free_slots;
     run->free_slots = slot;
@@ -180,19 +156,28 @@ static void finish(struct run *run, struct slot *slot, int curl_code) {
     run->num_done++;
 }
 
-/* ---- the run */
-
-static void take_finished(struct run *run) {
-    CURLMsg *message;
-    int num_left;
-    while ((message = curl_multi_info_read(run->multi, &num_left)) != NULL) {
-        if (message->msg != CURLMSG_DONE) continue;
-        char *slot = NULL;
-        int code = (int)message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
-        finish(run, (struct slot *)slot, code);
-    }
+static vmt_status launch(struct run *run, const vmt_bench_prompt *prompt, vmt_bench_record *record, vmt_err *err) {
+    struct slot *slot = run->free_slots;
+    const vmt_bench_load_options *o = run->options;
+    vmt_buf body;
+    char path[PATH_BYTES_MAX];
+    run->free_slots = slot->next_free;
+    *slot = (struct slot){.record = record, .prompt = prompt, .run = run};
+    slot->request = (vmt_openai_request){.on_text = on_text, .on_end = on_end, .ctx = slot};
+    snprintf(path, sizeof path, "%.*s", VMT_STR_ARG(o->path));
+    vmt_buf_init(&body, 0);
+    write_body(o, prompt, &body);
+    vmt_status status = body.failed ? vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a request")
+                                    : vmt_openai_request_start(&slot->request, run->client, &o->target, path,
+                                                               vmt_buf_str(&body), err);
+    vmt_buf_free(&body);
+    if (status != VMT_OK) return status;
+    record->start_s = (double)(slot->request.started_ns - run->began_ns) * 1e-9;
+    run->num_active++;
+    return VMT_OK;
 }
+
+/* ---- the run */
 
 static void show_progress(struct run *run, bool ends) {
     uint64_t now = vmt_clock_ns();
@@ -212,7 +197,6 @@ static vmt_status drive(struct run *run, const vmt_bench_dataset *dataset, vmt_b
     uint64_t state = (uint64_t)o->seed ^ 0x5A17C0DEull;
     double next_s = 0; /* when request `sent` arrives, since the begin */
     uint32_t sent = 0;
-    int num_running;
     while (run->num_done < run->num) {
         double now_s = (double)(vmt_clock_ns() - run->began_ns) * 1e-9;
         while (sent < run->num && next_s <= now_s && run->free_slots != NULL) {
@@ -220,14 +204,16 @@ static vmt_status drive(struct run *run, const vmt_bench_dataset *dataset, vmt_b
             sent++;
             next_s += vmt_bench_interval(&state, o->request_rate, o->burstiness);
         }
-        curl_multi_perform(run->multi, &num_running);
-        take_finished(run);
         show_progress(run, false);
-        now_s = (double)(vmt_clock_ns() - run->began_ns) * 1e-9;
         bool waits_for_arrival = sent < run->num && run->free_slots != NULL;
-        double wait_ms = waits_for_arrival ? (next_s - now_s) * 1e3 : POLL_MS_MAX;
-        wait_ms = VMT_MIN(VMT_MAX(ceil(wait_ms), 0), POLL_MS_MAX);
-        if (run->num_done < run->num) curl_multi_poll(run->multi, NULL, 0, (int)wait_ms, NULL);
+        double wait_ms = waits_for_arrival ? ceil((next_s - now_s) * 1e3) : POLL_MS_MAX;
+        wait_ms = VMT_MIN(VMT_MAX(wait_ms, 0), POLL_MS_MAX);
+        if (run->num_active == 0) {
+            struct timespec pause = {(time_t)(wait_ms / 1000), (long)fmod(wait_ms, 1000) * 1000000};
+            nanosleep(&pause, NULL);
+        } else {
+            vmt_http_client_poll(run->client, (uint32_t)wait_ms);
+        }
     }
     return VMT_OK;
 }
@@ -240,28 +226,22 @@ vmt_status vmt_bench_load_run(const vmt_bench_load_options *options, const vmt_b
     struct run run = {.options = options, .num = num};
     *seconds = 0;
     if (num == 0) return VMT_OK;
-    run.multi = curl_multi_init();
     run.slots = calloc(num_slots, sizeof *run.slots);
-    vmt_status status = VMT_OK;
-    if (run.multi == NULL || run.slots == NULL) {
-        status = vmt_fail(err, VMT_E_NO_MEMORY, "no memory for %u requests at once", num_slots);
-    } else {
-        curl_multi_setopt(run.multi, CURLMOPT_MAXCONNECTS, CONNECTION_KEEP);
-        for (uint32_t i = 0; i < num_slots; i++) {
-            run.slots[i].next_free = run.free_slots;
-            run.free_slots = &run.slots[i];
-        }
+    if (run.slots == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for %u requests at once", num_slots);
+    for (uint32_t i = 0; i < num_slots; i++) {
+        run.slots[i].next_free = run.free_slots;
+        run.free_slots = &run.slots[i];
+    }
+    vmt_status status = vmt_http_client_create(&run.client, NULL, err);
+    if (status == VMT_OK) {
         run.began_ns = vmt_clock_ns();
         status = drive(&run, dataset, records, err);
         *seconds = (double)(vmt_clock_ns() - run.began_ns) * 1e-9;
         show_progress(&run, true);
     }
-    for (uint32_t i = 0; run.slots != NULL && i < num_slots; i++) {
-        if (run.slots[i].request.curl != NULL) curl_multi_remove_handle(run.multi, run.slots[i].request.curl);
-        vmt_openai_request_reset(&run.slots[i].request);
-    }
+    vmt_http_client_destroy(run.client);
+    for (uint32_t i = 0; i < num_slots; i++) vmt_openai_request_reset(&run.slots[i].request);
     free(run.slots);
-    curl_multi_cleanup(run.multi);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* cli/bench_load.h: load on a server: requests that arrive at a rate, many streams in one thread (curl's multi). */
+/* cli/bench_load.h: load on a server: requests that arrive at a rate, many streams in one thread. */
 #ifndef VMT_CLI_BENCH_LOAD_H
 #define VMT_CLI_BENCH_LOAD_H
 

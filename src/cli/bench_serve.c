@@ -6,7 +6,6 @@
 #include "cli/commands.h"
 #include "cli/environment.h"
 
-#include <curl/curl.h>
 #include <math.h>
 #include <time.h>
 
@@ -16,7 +15,6 @@ typedef struct bench_options {
     vmt_bench_dataset_options dataset;
     vmt_str backend, base_url, host, endpoint, model, served_model_name, api_key;
     int64_t port;
-    bool insecure;
     double request_rate, burstiness, temperature;
     int64_t max_concurrency, num_warmups, ready_check_timeout_s;
     bool ignore_eos, quiet;
@@ -62,7 +60,6 @@ static const vmt_flag flags[] = {
     {ROW("Server", "served-model-name", STR, "NAME", served_model_name, NULL,
          "name to send instead of the model's")},
     {ROW("Server", "api-key", STR, "KEY", api_key, "VLLM_API_KEY or OPENAI_API_KEY", "the server's key")},
-    {ROW("Server", "insecure", BOOL, NULL, insecure, NULL, "do not check the server's certificate")},
     {ROW("Server", "ready-check-timeout-sec", INT, "S", ready_check_timeout_s, "0", "wait so long for the server"),
      .min = 0, .max = 86400},
 #define OWNER bench_options
@@ -104,6 +101,7 @@ static const vmt_flag flags[] = {
 struct bench {
     const bench_options *options;
     vmt_arena *arena;
+    vmt_http_client *client;
     vmt_bench_dataset dataset;
     vmt_bench_load_options load;
     vmt_bench_report_options report_options;
@@ -134,7 +132,7 @@ static vmt_status choose_target(struct bench *b) {
     while (vmt_str_ends(url, VMT_STR("/"))) url.len--;
     if (vmt_str_ends(url, VMT_STR("/v1"))) url.len -= 3;
     while (vmt_str_starts(path, VMT_STR("/"))) path = vmt_str_slice(path, 1, path.len);
-    load->target = (vmt_openai_target){url, o->api_key, o->insecure};
+    load->target = (vmt_openai_target){url, o->api_key};
     if (load->target.api_key.ptr == NULL) load->target.api_key = vmt_environment_get("VLLM_API_KEY");
     if (load->target.api_key.ptr == NULL) load->target.api_key = vmt_environment_get("OPENAI_API_KEY");
     load->path = path;
@@ -148,9 +146,10 @@ static vmt_status find_model(struct bench *b) {
     vmt_str id;
     uint64_t until_ns = vmt_clock_ns() + (uint64_t)o->ready_check_timeout_s * 1000000000ull;
     vmt_status status;
+    VMT_TRY(vmt_http_client_create(&b->client, NULL, b->err));
     for (;;) {
         vmt_err why = {0};
-        status = vmt_openai_get(&b->load.target, "v1/models", &doc, &why);
+        status = vmt_openai_get(b->client, &b->load.target, "v1/models", &doc, &why);
         if (status == VMT_OK) break;
         if (vmt_clock_ns() >= until_ns) return vmt_fail(b->err, status, "%s", why.msg);
         struct timespec pause = {0, READY_POLL_US * 1000L};
@@ -295,10 +294,10 @@ static vmt_status measure(struct bench *b) {
 static int run(const void *options) {
     vmt_err err = {0};
     struct bench b = {.options = options, .arena = vmt_arena_create((size_t)1 << 20), .err = &err};
-    curl_global_init(CURL_GLOBAL_DEFAULT);
     vmt_status status = b.arena ? measure(&b) : no_memory(&b);
     vmt_bench_records_free(b.records, b.dataset.num);
     vmt_bench_dataset_free(&b.dataset);
+    vmt_http_client_destroy(b.client);
     vmt_arena_destroy(b.arena);
     if (status == VMT_OK) return EXIT_SUCCESS;
     vmt_command_fail("bench serve", status, &err);

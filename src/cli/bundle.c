@@ -13,8 +13,6 @@
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
-/* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
-#define LOGIT_ROWS_MAX 512u
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
@@ -128,7 +126,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->dtype = bundle->kv_dtype;
     kv->context_max = wanted;
     kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
-    kv->logits_max = VMT_MAX((uint32_t)options->max_num_seqs, VMT_MIN(kv->tokens_max, LOGIT_ROWS_MAX));
+    kv->logits_max = (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
@@ -160,7 +158,24 @@ static void load_progress(void *ctx, uint64_t done, uint64_t total) {
     vmt_progress_update(ctx, done, total);
 }
 
+/* --cpu-isa lowers the process before the backend and the kernels look. */
+static vmt_status limit_isa(vmt_str name, vmt_err *err) {
+    if (name.len == 0) return VMT_OK;
+    for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
+        if (!vmt_str_eq_c(name, vmt_isa_name((vmt_isa)isa))) continue;
+        if (!vmt_isa_present((vmt_isa)isa)) {
+            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s",
+                                  vmt_isa_name((vmt_isa)isa));
+        }
+        vmt_isa_limit((vmt_isa)isa);
+        return VMT_OK;
+    }
+    return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "--cpu-isa %.*s is unknown; `vmetal doctor` lists them",
+                          VMT_STR_ARG(name));
+}
+
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(limit_isa(options->cpu_isa, err));
     VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
     VMT_TRY(vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err));
     vmt_progress bar;

@@ -16,7 +16,9 @@ typedef struct chat_options {
 static const chat_options defaults = {.session = VMT_SESSION_DEFAULTS, .temperature = -1};
 
 static const vmt_flag flags[] = {
-    VMT_SESSION_FLAGS(chat_options),
+#define OWNER chat_options
+#include "cli/session_flags.def"
+#undef OWNER
     {.name = "system-prompt",
      .kind = VMT_FLAG_STR,
      .group = "Options",

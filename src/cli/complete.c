@@ -13,7 +13,9 @@ typedef struct complete_options {
 static const complete_options defaults = {.session = VMT_SESSION_DEFAULTS, .temperature = -1};
 
 static const vmt_flag flags[] = {
-    VMT_SESSION_FLAGS(complete_options),
+#define OWNER complete_options
+#include "cli/session_flags.def"
+#undef OWNER
     {.name = "max-tokens",
      .kind = VMT_FLAG_INT,
      .group = "Options",

@@ -110,6 +110,18 @@ static bool set_headers(struct request *r, const vmt_http_call *call) {
     return good && curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers) == CURLE_OK;
 }
 
+static bool is_this_machine(const char *url) {
+    CURLU *u = curl_url();
+    char *host = NULL;
+    bool is_local =
+        u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        (strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return is_local;
+}
+
 static bool set_options(struct request *r, const vmt_http_call *call) {
     CURL *c = r->curl;
     long connect_ms = call->connect_timeout_ms ? (long)call->connect_timeout_ms : CONNECT_TIMEOUT_MS;
@@ -122,6 +134,7 @@ static bool set_options(struct request *r, const vmt_http_call *call) {
     good = good && curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_WRITEDATA, r) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_PRIVATE, r) == CURLE_OK;
+    if (is_this_machine(call->url)) good = good && curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK;
     if (call->idle_timeout_s) {
         good = good && curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK;
         good = good && curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)call->idle_timeout_s) == CURLE_OK;

@@ -1,7 +1,8 @@
 /* cli/http_client.h: requests to a server: one that is waited for, or many at once on one thread.
  *
  * A client keeps its connections for the next call.  Callbacks run inside vmt_http_client_poll() and
- * vmt_http_client_call(); they may start further calls, but not destroy the client. */
+ * vmt_http_client_call().  on_done may start further calls; on_bytes may not, and neither may destroy the client.
+ * Proxies are as the environment says, but never for this machine itself. */
 #ifndef VMT_CLI_HTTP_CLIENT_H
 #define VMT_CLI_HTTP_CLIENT_H
 

@@ -3,13 +3,13 @@
 #include "base/clock.h"
 #include "cli/environment.h"
 
-#include <curl/curl.h>
 #include <editline/readline.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#define POLL_MS        100u               /* how late Ctrl-C may be noticed */
 #define LINE_MAX_BYTES ((size_t)16 << 20) /* one message typed or piped in */
 
 static volatile sig_atomic_t num_interrupts;
@@ -29,7 +29,7 @@ static vmt_status first_model(vmt_session *s, vmt_err *err) {
     vmt_json_doc *doc = NULL;
     vmt_json model = {0};
     vmt_str id;
-    VMT_TRY(vmt_openai_get(&s->target, "models", &doc, err));
+    VMT_TRY(vmt_openai_get(s->client, &s->target, "models", &doc, err));
     vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(vmt_json_root(doc), "data"));
     bool is_found = vmt_json_iter_next(&it, NULL, &model) && vmt_json_get_str(VMT_JSON_AT(model, "id"), &id);
     if (is_found) s->model = (vmt_str){strndup(id.ptr, id.len), id.len};
@@ -40,10 +40,10 @@ static vmt_status first_model(vmt_session *s, vmt_err *err) {
 
 vmt_status vmt_session_open(vmt_session *s, const vmt_session_options *options, vmt_err *err) {
     *s = (vmt_session){.shows_stats = options->stats};
-    s->target = (vmt_openai_target){options->url, options->api_key, options->insecure};
+    s->target = (vmt_openai_target){options->url, options->api_key};
     if (s->target.api_key.ptr == NULL) s->target.api_key = vmt_environment_get("VLLM_API_KEY");
     if (s->target.api_key.ptr == NULL) s->target.api_key = vmt_environment_get("OPENAI_API_KEY");
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    VMT_TRY(vmt_http_client_create(&s->client, NULL, err));
     if (options->model_name.len == 0) {
         VMT_TRY(first_model(s, err));
     } else {
@@ -58,6 +58,7 @@ vmt_status vmt_session_open(vmt_session *s, const vmt_session_options *options, 
 }
 
 void vmt_session_close(vmt_session *s) {
+    vmt_http_client_destroy(s->client);
     free((char *)s->model.ptr);
     *s = (vmt_session){0};
     signal(SIGINT, SIG_DFL);
@@ -70,10 +71,6 @@ static void on_text(void *ctx, vmt_str text) {
     if (s->answer != NULL) vmt_buf_append(s->answer, text);
 }
 
-static int check_interrupt(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up) {
-    return num_interrupts > 0;
-}
-
 static void print_stats(const vmt_openai_request *r) {
     if (r->first_ns == 0) return;
     double ttft = (double)(r->first_ns - r->started_ns) * 1e-6, rest = (double)(r->last_ns - r->first_ns) * 1e-9;
@@ -84,17 +81,24 @@ static void print_stats(const vmt_openai_request *r) {
     fprintf(stderr, "[TTFT %.0f ms, TPS %.1f tokens/s, %lld tokens]\n", ttft, tps, (long long)num_tokens);
 }
 
+/* Ctrl-C drops the client with the request in it, and makes a new one. */
+static vmt_status wait_for_answer(vmt_session *s, vmt_openai_request *r, vmt_err *err) {
+    while (!r->has_ended) {
+        vmt_http_client_poll(s->client, POLL_MS);
+        if (r->has_ended || num_interrupts == 0) continue;
+        vmt_http_client_destroy(s->client);
+        VMT_TRY(vmt_http_client_create(&s->client, NULL, err));
+        return vmt_fail(err, VMT_E_CANCELLED, "stopped");
+    }
+    return r->err.code == VMT_OK ? VMT_OK : vmt_fail(err, r->err.code, "%s", r->err.msg);
+}
+
 vmt_status vmt_session_ask(vmt_session *s, const char *path, vmt_str body, vmt_buf *answer, vmt_err *err) {
     vmt_openai_request r = {.on_text = on_text, .ctx = s};
     s->answer = answer;
     num_interrupts = 0;
-    vmt_status status = vmt_openai_request_start(&r, &s->target, path, body, err);
-    if (status == VMT_OK) {
-        curl_easy_setopt(r.curl, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(r.curl, CURLOPT_XFERINFOFUNCTION, check_interrupt);
-        int code = (int)curl_easy_perform(r.curl);
-        status = vmt_openai_request_result(&r, &s->target, code, err);
-    }
+    vmt_status status = vmt_openai_request_start(&r, s->client, &s->target, path, body, err);
+    if (status == VMT_OK) status = wait_for_answer(s, &r, err);
     if (r.num_chunks > 0) printf("\n");
     fflush(stdout);
     if (s->shows_stats) print_stats(&r);

@@ -9,10 +9,11 @@
 typedef struct vmt_session_options {
     vmt_str url, model_name, api_key;
     vmt_str quick; /* -q: one message, then out; ptr NULL: interactive */
-    bool stats, insecure;
+    bool stats;
 } vmt_session_options;
 
 typedef struct vmt_session {
+    vmt_http_client *client;
     vmt_openai_target target;
     vmt_str model; /* owned */
     bool shows_stats;
@@ -31,47 +32,6 @@ bool vmt_session_interrupted(void);
 /* A line from the person: with editing and history on a terminal, else as it comes.  false at the end of input;
  * *was_interrupted says that Ctrl-C ended it.  The line is in out, without its newline. */
 bool vmt_session_read_line(const char *prompt, vmt_buf *out, bool *was_interrupted);
-
-/* Rows for the flags of chat and complete; OWNER has a vmt_session_options called session. */
-#define VMT_SESSION_FLAGS(OWNER)                                                                       \
-    {.name = "url",                                                                                    \
-     .kind = VMT_FLAG_STR,                                                                             \
-     .group = "Options",                                                                               \
-     .value = "URL",                                                                                   \
-     .help = "the server's API",                                                                       \
-     .default_text = "http://localhost:8000/v1",                                                       \
-     .offset = offsetof(OWNER, session.url)},                                                          \
-        {.name = "model-name",                                                                         \
-         .alias = "model",                                                                             \
-         .kind = VMT_FLAG_STR,                                                                         \
-         .group = "Options",                                                                           \
-         .value = "NAME",                                                                              \
-         .help = "the model to ask",                                                                   \
-         .default_text = "the server's first",                                                         \
-         .offset = offsetof(OWNER, session.model_name)},                                               \
-        {.name = "api-key",                                                                            \
-         .kind = VMT_FLAG_STR,                                                                         \
-         .group = "Options",                                                                           \
-         .value = "KEY",                                                                               \
-         .help = "the server's key",                                                                   \
-         .default_text = "VLLM_API_KEY or OPENAI_API_KEY",                                             \
-         .offset = offsetof(OWNER, session.api_key)},                                                  \
-        {.name = "quick",                                                                              \
-         .short_name = "q",                                                                            \
-         .kind = VMT_FLAG_STR,                                                                         \
-         .group = "Options",                                                                           \
-         .value = "TEXT",                                                                              \
-         .help = "one question, one answer, and out",                                                  \
-         .offset = offsetof(OWNER, session.quick)},                                                    \
-        {.name = "stats",                                                                              \
-         .kind = VMT_FLAG_BOOL,                                                                        \
-         .group = "Options",                                                                           \
-         .help = "print time to the first token (TTFT) and tokens per second (TPS) after each answer", \
-         .offset = offsetof(OWNER, session.stats)},                                                    \
-    {                                                                                                  \
-        .name = "insecure", .kind = VMT_FLAG_BOOL, .group = "Options",                                 \
-        .help = "do not check the server's certificate", .offset = offsetof(OWNER, session.insecure)   \
-    }
 
 #define VMT_SESSION_DEFAULTS {.url = {"http://localhost:8000/v1", 24}}
 

@@ -29,7 +29,8 @@ typedef struct vmt_engine_config {
 
 vmt_status vmt_engine_create(vmt_engine **out, const vmt_engine_config *config, vmt_runner runner, vmt_err *err);
 vmt_status vmt_engine_start(vmt_engine *engine, vmt_err *err); /* starts the thread */
-/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT. */
+/* Aborts what is left, joins the thread.  Generations end with VMT_FINISH_ABORT, and on_progress runs once more, on the
+ * caller's thread. */
 void vmt_engine_stop(vmt_engine *engine);
 void vmt_engine_destroy(vmt_engine *engine); /* after stop() and after every generation was destroyed */
 

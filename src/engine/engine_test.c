@@ -23,7 +23,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1
 #endif
-#if defined(__GLIBC__) && !defined(IS_SANITIZED)
+#if defined(__GLIBC__) && !defined(IS_SANITIZED) && !defined(VMT_TEST_PLAIN) /* a static C library has its own */
 #define CAN_COUNT 1
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -674,6 +674,46 @@ static void whole_vocabularies_fit_through_the_ring(vmt_test *t) {
     close_rig(rig);
 }
 
+static void an_ended_generation_is_let_go_of(vmt_test *t) {
+    uint64_t rng = t->seed;
+    struct rig *rig = rig_of(t);
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params p = params_of(rig, 20, 1);
+    for (uint32_t i = 0; i < 300; i++) {
+        vmt_err err = {0};
+        vmt_generation *gen;
+        vmt_arena *arena = vmt_arena_create(1 << 20);
+        p.sampling.max_tokens = 1 + i % 5;
+        vmt_expect_eq(t, vmt_generation_create(&gen, rig->engine, &p, arena, &err), VMT_OK);
+        vmt_expect_eq(t, vmt_engine_submit(rig->engine, gen, &err), VMT_OK);
+        /* A note may come in while the generation ends; its memory goes at once, and so would the engine's peace. */
+        while (!vmt_generation_ended(gen)) {
+            if (i % 2) vmt_engine_cancel(rig->engine, gen, (int32_t)(vmt_splitmix64(&rng) % 2) - 1);
+        }
+        vmt_engine_cancel(rig->engine, gen, -1);
+        vmt_generation_destroy(gen);
+        vmt_arena_destroy(arena);
+    }
+    vmt_expect(t, vmt_engine_take_ready(rig->engine) == NULL);
+    close_rig(rig);
+}
+
+static void forgets_prefixes_when_told(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params p = params_of(rig, 50, 1);
+    static const uint32_t want[3] = {0, 48, 0};
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i == 2) vmt_engine_reset_prefix_cache(rig->engine);
+        submit(rig, p);
+        read_all(rig);
+        vmt_expect_eq(t, vmt_generation_get_stats(rig->gens[i]).num_cached_tokens, want[i]);
+    }
+    close_rig(rig);
+}
+
 static const vmt_test_case cases[] = {
     {"gives_exact_tokens_from_a_tiny_pool", gives_exact_tokens_from_a_tiny_pool},
     {"ends_at_stop_ids_and_the_context", ends_at_stop_ids_and_the_context},
@@ -690,6 +730,8 @@ static const vmt_test_case cases[] = {
     {"steady_decode_allocates_nothing", steady_decode_allocates_nothing},
     {"names_the_rule_that_was_broken", names_the_rule_that_was_broken},
     {"whole_vocabularies_fit_through_the_ring", whole_vocabularies_fit_through_the_ring},
+    {"an_ended_generation_is_let_go_of", an_ended_generation_is_let_go_of},
+    {"forgets_prefixes_when_told", forgets_prefixes_when_told},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

@@ -1,4 +1,4 @@
-/* sched/scheduler_test.c: single decisions, with exact rows, blocks and order.  The weather is in scheduler_sim_test.c. */
+/* sched/scheduler_test.c: single decisions, with exact rows, blocks, order.  scheduler_sim_test.c has the weather. */
 #include "sched/scheduler.h"
 #include "base/test.h"
 

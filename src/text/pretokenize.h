@@ -57,8 +57,8 @@ void vmt_pretokenizer_reset(vmt_pretokenizer *pre);
 /* Where the words go, a few consecutive ones at a time: text[begin, ends[0]), text[ends[0], ends[1]), ...  At most
  * VMT_WORD_BATCH, none empty. */
 typedef struct vmt_word_sink {
-    vmt_status (*words)(const void *model, vmt_scratch *scratch, const uint8_t *text, size_t begin, const size_t *ends,
-                        uint32_t num_words);
+    vmt_status (*words)(const void *model, vmt_scratch *scratch, const uint8_t *text, size_t begin,
+                        const size_t *ends, uint32_t num_words);
     const void *model;
 } vmt_word_sink;
 

@@ -111,12 +111,18 @@ static vmt_status next_literal(const vmt_regex *regex, vmt_str text, size_t from
         *out = (vmt_regex_span){from, from};
         return VMT_OK;
     }
-    size_t left = text.len - from;
-    const char *hit = left ? memmem(text.ptr + from, left, literal.ptr, literal.len) : NULL;
-    if (!hit) return VMT_E_NOT_FOUND;
-    out->begin = (size_t)(hit - text.ptr);
-    out->end = out->begin + literal.len;
-    return VMT_OK;
+    /* The first byte by memchr: markers and spaces are short, and memmem is slow to start. */
+    while (text.len - from >= literal.len) {
+        const char *hit = memchr(text.ptr + from, literal.ptr[0], text.len - from - literal.len + 1);
+        if (!hit) return VMT_E_NOT_FOUND;
+        from = (size_t)(hit - text.ptr);
+        if (memcmp(hit, literal.ptr, literal.len) == 0) {
+            *out = (vmt_regex_span){from, from + literal.len};
+            return VMT_OK;
+        }
+        from++;
+    }
+    return VMT_E_NOT_FOUND;
 }
 
 vmt_status vmt_regex_next(const vmt_regex *regex, vmt_scratch *s, vmt_str text, size_t from,

@@ -56,8 +56,7 @@ vmt_status vmt_scratch_reserve_merge(vmt_scratch *s, size_t n) {
     s->merge_cap = 0;
     if (!renew((void **)&s->ids, cap, sizeof *s->ids) || !renew((void **)&s->next, cap, sizeof *s->next) ||
         !renew((void **)&s->prev, cap, sizeof *s->prev) || !renew((void **)&s->ranks, cap, sizeof *s->ranks) ||
-        !renew((void **)&s->slots, cap, sizeof *s->slots) ||
-        !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
+        !renew((void **)&s->slots, cap, sizeof *s->slots) || !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
         return vmt_fail(s->err, VMT_E_NO_MEMORY, "no memory to merge a word of %zu characters", n);
     }
     s->merge_cap = cap;

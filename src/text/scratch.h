@@ -9,12 +9,12 @@
 #include "text/word_cache.h"
 
 #define VMT_WORD_BATCH      16u /* words handed over at once: their cache lines are fetched ahead */
-#define VMT_TEXT_STAGES_MAX  16u /* normalizer or pre-tokenizer steps in a row */
+#define VMT_TEXT_STAGES_MAX 16u /* normalizer or pre-tokenizer steps in a row */
 
 typedef struct vmt_scratch {
     vmt_word_cache cache; /* for models that use one */
-    vmt_tokens *out; /* of the running call */
-    size_t out_max;  /* ids; SIZE_MAX if unlimited */
+    vmt_tokens *out;      /* of the running call */
+    size_t out_max;       /* ids; SIZE_MAX if unlimited */
     vmt_err *err;
     const uint8_t *readable_end; /* loads may run up to here past a word's end */
     /* Merging. */

@@ -4,6 +4,7 @@
 
 #define LOWER_BLOCK     "\xE2\x96\x81" /* U+2581 */
 #define LOWER_BLOCK_LEN 3u
+#define AHEAD           16u /* words whose slots are fetched ahead */
 
 vmt_status vmt_tokenizer_set_token(vmt_tokenizer *tok, int32_t id, vmt_str spelling, vmt_err *err) {
     vmt_vocab *vocab = &tok->vocab;
@@ -85,6 +86,11 @@ vmt_status vmt_tokenizer_finish_vocab(vmt_tokenizer *tok, bool may_use_spaces, v
     VMT_TRY(status);
     /* The blob has stopped growing as far as the model goes. */
     for (uint32_t id = 0; id < vocab->num_ids; id++) {
+        if (id + AHEAD < vocab->num_ids) {
+            vmt_vocab_ref key = vocab->key[id + AHEAD], spelling = vocab->spelling[id + AHEAD];
+            vmt_word_table_prefetch(&vocab->words, vocab->blob.ptr + key.begin, key.len);
+            vmt_word_table_prefetch(&vocab->spellings, vocab->blob.ptr + spelling.begin, spelling.len);
+        }
         if (!vocab->present[id]) continue;
         vmt_word_table_put(&vocab->words, vocab->blob.ptr, vocab->key, (int32_t)id);
         vmt_word_table_put(&vocab->spellings, vocab->blob.ptr, vocab->spelling, (int32_t)id);
@@ -92,16 +98,32 @@ vmt_status vmt_tokenizer_finish_vocab(vmt_tokenizer *tok, bool may_use_spaces, v
     return VMT_OK;
 }
 
-int32_t vmt_tokenizer_find_joined(const vmt_tokenizer *tok, vmt_str left, vmt_str right) {
-    char joined[512], *ptr = joined;
-    size_t len = left.len + right.len;
-    if (len > VMT_TOKEN_BYTES_MAX) return -1;
-    if (len > sizeof joined && !(ptr = malloc(len))) return -1;
-    if (left.len) memcpy(ptr, left.ptr, left.len);
-    if (right.len) memcpy(ptr + left.len, right.ptr, right.len);
-    int32_t id = vmt_tokenizer_find(tok, (vmt_str){ptr, len});
-    if (ptr != joined) free(ptr);
-    return id;
+vmt_status vmt_tokenizer_find_merges(const vmt_tokenizer *tok, const vmt_str (*pairs)[2], uint32_t num_pairs,
+                                     vmt_merge_rule *rules, vmt_err *err) {
+    VMT_ASSERT(num_pairs <= VMT_MERGE_BATCH);
+    const vmt_word_table *table = &tok->vocab.spellings;
+    vmt_str joined[VMT_MERGE_BATCH];
+    vmt_buf text;
+    vmt_buf_init(&text, 0);
+    size_t total = 0;
+    for (uint32_t i = 0; i < num_pairs; i++) total += pairs[i][0].len + pairs[i][1].len;
+    if (!vmt_buf_reserve(&text, total + 1))
+        return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for merges");
+    for (uint32_t i = 0; i < num_pairs; i++) {
+        joined[i] = (vmt_str){text.ptr + text.len, pairs[i][0].len + pairs[i][1].len};
+        for (uint32_t side = 0; side < 2; side++) {
+            vmt_buf_append(&text, pairs[i][side]);
+            vmt_word_table_prefetch(table, pairs[i][side].ptr, pairs[i][side].len);
+        }
+        vmt_word_table_prefetch(table, joined[i].ptr, joined[i].len);
+    }
+    for (uint32_t i = 0; i < num_pairs; i++) {
+        rules[i].left = vmt_tokenizer_find(tok, pairs[i][0]);
+        rules[i].right = vmt_tokenizer_find(tok, pairs[i][1]);
+        rules[i].result = vmt_tokenizer_find(tok, joined[i]);
+    }
+    vmt_buf_free(&text);
+    return VMT_OK;
 }
 
 /* As the reference: the id of the model if it has the token, else the next one past the vocabulary. */

@@ -124,6 +124,21 @@ static bool read_merge(vmt_json merge, vmt_str *left, vmt_str *right) {
            vmt_json_iter_next(&it, &key, &part) && vmt_json_get_str(part, right);
 }
 
+static vmt_status add_merges(struct reader *r, const vmt_str (*pairs)[2], uint32_t num_pairs) {
+    vmt_merge_rule *rules = r->rules + r->num_rules;
+    VMT_TRY(vmt_tokenizer_find_merges(r->tok, pairs, num_pairs, rules, r->err));
+    for (uint32_t i = 0; i < num_pairs; i++) {
+        rules[i].rank = r->num_rules + i;
+        if (rules[i].left >= 0 && rules[i].right >= 0 && rules[i].result >= 0) continue;
+        vmt_str left = pairs[i][0], right = pairs[i][1];
+        return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: merge %u, '%.*s' with '%.*s', is not in the vocabulary",
+                        rules[i].rank, (int)VMT_MIN(left.len, 40), left.ptr, (int)VMT_MIN(right.len, 40),
+                        right.ptr);
+    }
+    r->num_rules += num_pairs;
+    return VMT_OK;
+}
+
 static vmt_status read_merges(struct reader *r) {
     vmt_json list = VMT_JSON_AT(r->model, "merges"), item;
     if (vmt_json_typeof(list) != VMT_JSON_ARRAY) {
@@ -136,24 +151,19 @@ static vmt_status read_merges(struct reader *r) {
     }
     r->rules = malloc((count + 1) * sizeof *r->rules);
     if (!r->rules) return vmt_fail(r->err, VMT_E_NO_MEMORY, "tokenizer: no memory for %zu merges", count);
-    vmt_str key, left, right, text;
+    vmt_str key, text, pairs[VMT_MERGE_BATCH][2];
+    uint32_t num_pairs = 0;
     for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, &key, &item);) {
         if (vmt_json_get_str(item, &text) && vmt_str_starts(text, VMT_STR("#version"))) continue;
-        if (!read_merge(item, &left, &right)) {
-            return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: merge %u is no pair of tokens", r->num_rules);
+        if (!read_merge(item, &pairs[num_pairs][0], &pairs[num_pairs][1])) {
+            return vmt_fail(r->err, VMT_E_INVALID, "tokenizer: merge %u is no pair of tokens",
+                            r->num_rules + num_pairs);
         }
-        vmt_merge_rule *rule = &r->rules[r->num_rules];
-        rule->rank = r->num_rules++;
-        rule->left = vmt_tokenizer_find(r->tok, left);
-        rule->right = vmt_tokenizer_find(r->tok, right);
-        rule->result = vmt_tokenizer_find_joined(r->tok, left, right);
-        if (rule->left < 0 || rule->right < 0 || rule->result < 0) {
-            return vmt_fail(r->err, VMT_E_INVALID,
-                            "tokenizer: merge %u, '%.*s' with '%.*s', is not in the vocabulary", rule->rank,
-                            (int)VMT_MIN(left.len, 40), left.ptr, (int)VMT_MIN(right.len, 40), right.ptr);
-        }
+        if (++num_pairs < VMT_MERGE_BATCH) continue;
+        VMT_TRY(add_merges(r, pairs, num_pairs));
+        num_pairs = 0;
     }
-    return VMT_OK;
+    return add_merges(r, pairs, num_pairs);
 }
 
 static vmt_status read_bpe(struct reader *r) {

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #define VMT_TEMPLATE_IDS_MAX 16u /* ids the post-processor puts before or after a text */
+#define VMT_MERGE_BATCH      32u /* merges looked up together: their table slots are fetched ahead */
 #define VMT_SCRATCH_KEPT     16u /* idle scratches kept for reuse */
 
 typedef enum vmt_model_kind { VMT_MODEL_BPE, VMT_MODEL_UNIGRAM } vmt_model_kind;
@@ -47,8 +48,9 @@ vmt_tokenizer *vmt_tokenizer_create(vmt_err *err);
 vmt_status vmt_tokenizer_set_token(vmt_tokenizer *tok, int32_t id, vmt_str spelling, vmt_err *err);
 /* Keys of all tokens, and the look-up by key.  may_use_spaces: no added token's matching depends on the markers. */
 vmt_status vmt_tokenizer_finish_vocab(vmt_tokenizer *tok, bool may_use_spaces, vmt_err *err);
-/* The token that two spellings make together, or -1. */
-int32_t vmt_tokenizer_find_joined(const vmt_tokenizer *tok, vmt_str left, vmt_str right);
+/* left, right and result of each rule, or -1, by the spellings of the two parts.  num_pairs <= VMT_MERGE_BATCH. */
+vmt_status vmt_tokenizer_find_merges(const vmt_tokenizer *tok, const vmt_str (*pairs)[2], uint32_t num_pairs,
+                                     vmt_merge_rule *rules, vmt_err *err);
 /* The vocabulary grows if ids lie past its end. */
 vmt_status vmt_tokenizer_finish_added(vmt_tokenizer *tok, const vmt_added_spec *added, uint32_t num_added,
                                       vmt_err *err);

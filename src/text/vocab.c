@@ -111,6 +111,10 @@ void vmt_word_table_put(vmt_word_table *table, const char *blob, const vmt_vocab
     }
 }
 
+void vmt_word_table_prefetch(const vmt_word_table *table, const void *word, size_t len) {
+    if (len > 0 && len <= VMT_TOKEN_BYTES_MAX) __builtin_prefetch(&table->slots[probe_of(table, word, len).pos]);
+}
+
 int32_t vmt_word_table_find(const vmt_word_table *table, const char *blob, const vmt_vocab_ref *refs,
                             const void *word, size_t len) {
     if (len == 0 || len > VMT_TOKEN_BYTES_MAX || !table->slots) return -1;

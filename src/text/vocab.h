@@ -55,6 +55,8 @@ void vmt_word_table_reset(vmt_word_table *table);
 /* The word must lie in refs[id] of the blob.  A word that is there already gets the new id.  Empty words are not
  * kept. */
 void vmt_word_table_put(vmt_word_table *table, const char *blob, const vmt_vocab_ref *refs, int32_t id);
+/* Starts to fetch what a find or put of this word will touch. */
+void vmt_word_table_prefetch(const vmt_word_table *table, const void *word, size_t len);
 int32_t vmt_word_table_find(const vmt_word_table *table, const char *blob, const vmt_vocab_ref *refs,
                             const void *word, size_t len);
 
