@@ -69,8 +69,8 @@ void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t durat
 void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
 /* The engine's on_progress hook: any thread. */
 void vmt_api_on_progress(void *api);
-/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given.  The parser
- * names were checked there. */
+/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given.  The
+ * parser names were checked there. */
 void vmt_api_ready(vmt_api *api, const vmt_api_config *config);
 /* Ends every request in progress with an abort (shutdown without grace). */
 void vmt_api_abort_all(vmt_api *api);

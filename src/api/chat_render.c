@@ -261,6 +261,12 @@ bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *c, const vmt_an
             "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be "
             "set");
     }
+    bool has_effort = vmt_str_eq_c(c->reasoning_effort, "low") || vmt_str_eq_c(c->reasoning_effort, "medium") ||
+                      vmt_str_eq_c(c->reasoning_effort, "high");
+    if (is_whole_answer && c->reasoning_effort.ptr && !has_effort) {
+        return vmt_fault_rule(&job->fault, "reasoning_effort", NULL,
+                              "this model takes the reasoning efforts 'low', 'medium' and 'high'");
+    }
     wish->dialect = wish->has_tools || is_whole_answer ? own->dialect : NULL;
     wish->reasoning = own->reasoning;
     wish->only_first_call = !rules->parallel_tool_calls;

@@ -1,7 +1,8 @@
-/* api/choice_output.h: a choice's text, taken apart into reasoning, content and tool calls, for the dialects to write.
+/* api/choice_output.h: a choice's text, taken apart into reasoning, content and tool calls, for the dialects to
+ * write.
  *
- * What the request wants is fixed while it is parsed (text thread); the events arrive on the loop.  Without a parser the
- * text is content as it is. */
+ * What the request wants is fixed while it is parsed (text thread); the events arrive on the loop.  Without a
+ * parser the text is content as it is. */
 #ifndef VMT_API_CHOICE_OUTPUT_H
 #define VMT_API_CHOICE_OUTPUT_H
 

@@ -2,8 +2,8 @@
  *
  * Scripts are JSON lines: {"text": "what to say", "match": "part of the prompt"}.  A generation whose prompt holds a
  * script's match says the first such text; others take the scripts without a match in turn.  The end-of-text token
- * follows.  What has been said is remembered beside the KV slots, so a sequence is known by its blocks.  A sequence that
- * is preempted begins again. */
+ * follows.  What has been said is remembered beside the KV slots, so a sequence is known by its blocks.  A
+ * sequence that is preempted begins again. */
 #ifndef VMT_CLI_SCRIPTED_RUNNER_H
 #define VMT_CLI_SCRIPTED_RUNNER_H
 

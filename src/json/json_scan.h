@@ -40,8 +40,8 @@ typedef struct vmt_json_scan {
 } vmt_json_scan;
 
 void vmt_json_scan_init(vmt_json_scan *scan);
-/* The state after the byte.  White space after a whole value keeps it whole; anything else after it is BAD.  A number at
- * depth 0 is never known to be whole: see vmt_json_scan_is_whole(). */
+/* The state after the byte.  White space after a whole value keeps it whole; anything else after it is BAD.  A
+ * number at depth 0 is never known to be whole: see vmt_json_scan_is_whole(). */
 vmt_json_scan_state vmt_json_scan_push(vmt_json_scan *scan, char byte);
 /* What was pushed is a value if nothing follows. */
 bool vmt_json_scan_is_whole(const vmt_json_scan *scan);

@@ -1,7 +1,7 @@
-/* text/dialect_xml.c: calls in tags, an argument in each.
+/* text/dialect_xml.c: calls in tags, an argument in each: Qwen3-Coder, Seed-OSS, MiniMax, DeepSeek's DSML, GLM.
  *
- *   xml    <tool_call> <function=f> <parameter=k> v </parameter> ... </function> </tool_call>      Qwen3-Coder, Seed-OSS
- *          <invoke name="f"><parameter name="k" string="true">v</parameter>...</invoke>            MiniMax, DeepSeek DSML
+ *   xml    <tool_call> <function=f> <parameter=k> v </parameter> ... </function> </tool_call>
+ *          <invoke name="f"><parameter name="k" string="true">v</parameter>...</invoke>
  *   glm    <tool_call>f <arg_key>k</arg_key> <arg_value>v</arg_value> ... </tool_call>
  *
  * A value is text that the tool's schema types; a string is passed on as it comes, other types when they are whole. */

@@ -2,18 +2,20 @@
  *
  *   text ─► reasoning ("<think>" and its kin) ─► content ─► tool-call dialect ─► events
  *
- * A parser takes one choice's text as it is generated and gives events.  It goes byte by byte, so how the text was cut
- * into chunks changes nothing but how the deltas are cut: their concatenation is the same.  Text that may be the beginning
- * of a marker is held back until it is decided.
+ * A parser takes one choice's text as it is generated and gives events.  It goes byte by byte, so how the text was
+ * cut into chunks changes nothing but how the deltas are cut: their concatenation is the same.  Text that may be
+ * the beginning of a marker is held back until it is decided.
  *
- * The arguments of a call leave as JSON text while they are generated.  A call is announced once its name is known and
- * its arguments have begun as they must; text that looked like a call and turned out to be none before that is content.  If
- * it breaks later, or ends in the middle, CALL_BROKEN gives the model's own text: that call is void, and the text is what
- * a reader is shown in its place.  What ends with CALL_END has arguments that are one JSON object.
+ * The arguments of a call leave as JSON text while they are generated.  A call is announced once its name is known
+ * and its arguments have begun as they must; text that looked like a call and turned out to be none before that is
+ * content.  If it breaks later, or ends in the middle, CALL_BROKEN gives the model's own text: that call is void,
+ * and the text is what a reader is shown in its place.  What ends with CALL_END has arguments that are one JSON
+ * object.
  *
  * White space that stands alone before, between or after calls is dropped; without calls it is content.
  *
- * Dialects and reasoning families are rows of tables in dialects.c; a kind of dialect is a scanner in a file of its own. */
+ * Dialects and reasoning families are rows of tables in dialects.c; a kind of dialect is a scanner in a file of
+ * its own. */
 #ifndef VMT_TEXT_OUTPUT_PARSER_H
 #define VMT_TEXT_OUTPUT_PARSER_H
 
@@ -57,8 +59,8 @@ vmt_output_parser *vmt_output_parser_create(const vmt_output_options *options);
 void vmt_output_parser_destroy(vmt_output_parser *parser); /* NULL is fine */
 /* text is whole UTF-8 characters.  false: no memory, or a call passes VMT_CALL_TEXT_MAX. */
 bool vmt_output_parser_push(vmt_output_parser *parser, vmt_str text);
-/* The text ends here.  was_cut: by a limit, not by the model; an unclosed call is then broken, while a model that ends
- * itself may leave off end markers.  Once. */
+/* The text ends here.  was_cut: by a limit, not by the model; an unclosed call is then broken, while a model that
+ * ends itself may leave off end markers.  Once. */
 bool vmt_output_parser_finish(vmt_output_parser *parser, bool was_cut);
 /* The text so far ends inside reasoning. */
 bool vmt_output_parser_in_reasoning(const vmt_output_parser *parser);
@@ -83,7 +85,8 @@ bool vmt_tool_dialect_is_whole_answer(const vmt_tool_dialect *dialect);
 void vmt_tool_dialect_names(vmt_buf *out);
 void vmt_reasoning_names(vmt_buf *out);
 
-/* By the markers that a chat template writes: `mentions` answers whether its text holds a string.  NULL: none known. */
+/* By the markers that a chat template writes: `mentions` answers whether its text holds a string.  NULL: none
+ * known. */
 typedef struct vmt_template_facts {
     bool (*mentions)(const void *ctx, vmt_str word);
     const void *ctx;
@@ -91,8 +94,8 @@ typedef struct vmt_template_facts {
 const vmt_tool_dialect *vmt_tool_dialect_detect(const vmt_template_facts *facts);
 const vmt_reasoning_style *vmt_reasoning_detect(const vmt_template_facts *facts);
 
-/* Does an answer to this prompt begin inside reasoning?  The prompt's last marker decides; without one the family's rule
- * does, where it was chosen by name and thinking was not turned off. */
+/* Does an answer to this prompt begin inside reasoning?  The prompt's last marker decides; without one the
+ * family's rule does, where it was chosen by name and thinking was not turned off. */
 typedef struct vmt_reasoning_hints {
     vmt_str prompt;
     bool chosen_by_name, thinking_is_off;

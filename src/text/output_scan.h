@@ -1,8 +1,8 @@
 /* text/output_scan.h: what the output parser and its dialects share.  Internal to src/text.
  *
- * Outside of calls the parser looks for a dialect's opening markers.  One that is found begins a region, whose bytes go to
- * the dialect's scanner until that says the region is over.  The parser keeps the text of the call in the making ("raw"),
- * so that it can be given back.  Scanners build calls with the vmt_call verbs. */
+ * Outside of calls the parser looks for a dialect's opening markers.  One that is found begins a region, whose
+ * bytes go to the dialect's scanner until that says the region is over.  The parser keeps the text of the call in
+ * the making ("raw"), so that it can be given back.  Scanners build calls with the vmt_call verbs. */
 #ifndef VMT_TEXT_OUTPUT_SCAN_H
 #define VMT_TEXT_OUTPUT_SCAN_H
 
@@ -188,7 +188,8 @@ void vmt_call_string_byte(vmt_output_parser *p, char byte);
 void vmt_call_close(vmt_output_parser *p);
 /* A whole member whose text is typed by the tool's schema. */
 void vmt_call_typed(vmt_output_parser *p, vmt_str key, vmt_str text);
-/* Text as JSON by a schema: null, integer, number, boolean, object, array, string, the first that is allowed and fits. */
+/* Text as JSON by a schema: null, integer, number, boolean, object, array, string, the first that is allowed and
+ * fits. */
 void vmt_typed_value(vmt_json schema, vmt_str text, vmt_buf *out);
 vmt_json vmt_call_property(const vmt_output_parser *p, vmt_str key);
 bool vmt_typed_is_string(vmt_json schema); /* and nothing else */
@@ -197,8 +198,8 @@ bool vmt_is_json_scalar(vmt_str text);
 /* Arguments byte by byte through the scan: control characters inside strings are escaped, as models forget to. */
 vmt_json_scan_state vmt_args_push(vmt_output_parser *p, vmt_json_scan *scan, char byte, vmt_buf *out);
 
-/* Arguments that are one JSON object: white space, then the object.  The call, named before, is announced with its first
- * byte and ended with its last, where END is returned. */
+/* Arguments that are one JSON object: white space, then the object.  The call, named before, is announced with its
+ * first byte and ended with its last, where END is returned. */
 vmt_step vmt_args_step(vmt_output_parser *p, vmt_json_scan *scan, char byte);
 /* Everything in text is white space or one of the bytes in also. */
 bool vmt_is_filler(vmt_str text, const char *also);
