@@ -109,8 +109,8 @@ static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_te
     return normalised(job, &text, "tools", tools);
 }
 
-/* The text that cuts the rendering off after the final message's content, as transformers finds it: the last place where
- * that content stands, with its trailing white space if the template kept it. */
+/* Cuts the rendering off after the final message's content, which transformers looks for as we do: the last place
+ * where that content stands, with its trailing white space if the template kept it. */
 static bool cut_after_final(vmt_job *job, vmt_buf *prompt, size_t begin, vmt_json last_message) {
     vmt_buf content = {0};
     vmt_str role;

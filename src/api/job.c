@@ -16,9 +16,8 @@
 void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes) {
     void *memory = vmt_arena_calloc(job->arena, count, elem_bytes);
     if (!memory) {
-        vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL,
-                        "the request needs more than the %zu MiB a request may have",
-                        VMT_JOB_ARENA_BYTES_MAX >> 20);
+        vmt_fault_rule(&job->fault, NULL, NULL, "the request needs more than the %zu MiB of memory it may have",
+                       VMT_JOB_ARENA_BYTES_MAX >> 20);
     }
     return memory;
 }
@@ -26,9 +25,8 @@ void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes) {
 vmt_str vmt_job_dup(vmt_job *job, vmt_str s) {
     vmt_str copy = vmt_arena_dup(job->arena, s);
     if (!copy.ptr) {
-        vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL,
-                        "the request needs more than the %zu MiB a request may have",
-                        VMT_JOB_ARENA_BYTES_MAX >> 20);
+        vmt_fault_rule(&job->fault, NULL, NULL, "the request needs more than the %zu MiB of memory it may have",
+                       VMT_JOB_ARENA_BYTES_MAX >> 20);
     }
     return copy;
 }
