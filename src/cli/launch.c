@@ -244,6 +244,12 @@ static vmt_status restore(struct launch *l, vmt_err *err) {
     return VMT_OK;
 }
 
+static void warn_of_a_small_context(const struct launch *l) {
+    if (l->server.context_max == 0 || l->server.context_max >= l->tool->context_wanted) return;
+    fprintf(stderr, "vmetal launch: the model's context is %lld tokens; %s wants %lld or more, and may fail\n",
+            (long long)l->server.context_max, l->tool->title, (long long)l->tool->context_wanted);
+}
+
 static vmt_status launch(struct launch *l, vmt_err *err) {
     VMT_TRY(find_file(l, err));
     if (l->options->restore) return restore(l, err);
@@ -256,6 +262,7 @@ static vmt_status launch(struct launch *l, vmt_err *err) {
     l->plan.arena = l->arena;
     l->tool->plan(&l->plan, &l->server);
     if (l->plan.failed) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the tool's settings");
+    warn_of_a_small_context(l);
     if (l->options->print) return print_plan(l, err);
     if (l->file != NULL) VMT_TRY(write_settings(l, err));
     return program != NULL ? start(l, program, err) : VMT_OK;

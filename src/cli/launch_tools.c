@@ -194,21 +194,26 @@ static void plan_continue(vmt_launch_plan *p, const vmt_launch_server *server) {
     p->settings = keep(p, &text);
 }
 
+/* context_wanted: the first request of Claude Code 2.1.330 is 76 kB of JSON, that of Codex 0.169.0 is 40 kB: about
+ * 18,000 and 10,000 tokens before any work begins. */
 const vmt_launch_tool vmt_launch_tools[] = {
     {.name = "claude",
      .title = "Claude Code",
      .program = "claude",
      .install = "get it with: npm install -g @anthropic-ai/claude-code",
+     .context_wanted = 32768,
      .plan = plan_claude},
     {.name = "codex",
      .title = "Codex",
      .program = "codex",
      .install = "get it with: npm install -g @openai/codex",
+     .context_wanted = 16384,
      .plan = plan_codex},
     {.name = "opencode",
      .title = "OpenCode",
      .program = "opencode",
      .install = "get it with: npm install -g opencode-ai",
+     .context_wanted = 16384,
      .plan = plan_opencode},
     {.name = "zed",
      .title = "Zed",

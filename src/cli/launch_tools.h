@@ -35,6 +35,7 @@ typedef struct vmt_launch_plan {
 typedef struct vmt_launch_tool {
     const char *name, *title, *program, *install; /* install: the end of "NAME is not here; " */
     bool program_is_optional;                     /* an editor reads the file: there may be nothing to start */
+    int64_t context_wanted;                       /* tokens: its own instructions and tools, and room to work */
     /* The settings file; NULL: none is touched. */
     const char *config_file; /* below $XDG_CONFIG_HOME or ~/.config */
     const char *home_file;   /* below ~ */
