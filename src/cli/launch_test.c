@@ -292,6 +292,28 @@ static void claude_is_told_by_its_environment(vmt_test *t) {
     vmt_expect_eq(t, plan.num_args, 0);
 }
 
+static void claude_sums_up_before_the_context_is_full(vmt_test *t) {
+    static const struct {
+        int64_t context;
+        const char *output, *window, *percent;
+    } rows[] = {
+        {8192, "2048", "100000", "6"},
+        {65536, "16384", "100000", "49"},
+        {131072, "32000", "131072", "75"},
+        {4000000, "32000", "1000000", "96"},
+        {0, "4096", "(not there)", "(not there)"},
+    };
+    for (size_t i = 0; i < VMT_COUNT(rows); i++) {
+        vmt_launch_plan plan = {.arena = t->arena};
+        vmt_launch_server s = server;
+        s.context_max = rows[i].context;
+        vmt_launch_tool_find(VMT_STR("claude"))->plan(&plan, &s);
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_CODE_MAX_OUTPUT_TOKENS"), vmt_str_from(rows[i].output));
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_CODE_AUTO_COMPACT_WINDOW"), vmt_str_from(rows[i].window));
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_AUTOCOMPACT_PCT_OVERRIDE"), vmt_str_from(rows[i].percent));
+    }
+}
+
 static void codex_is_told_by_overrides(vmt_test *t) {
     static const char *const want[] = {
         "-c",
@@ -340,6 +362,7 @@ static const vmt_test_case cases[] = {
     {"a_file_made_for_the_block_goes_with_it", a_file_made_for_the_block_goes_with_it},
     {"a_refusal_touches_nothing", a_refusal_touches_nothing},
     {"claude_is_told_by_its_environment", claude_is_told_by_its_environment},
+    {"claude_sums_up_before_the_context_is_full", claude_sums_up_before_the_context_is_full},
     {"codex_is_told_by_overrides", codex_is_told_by_overrides},
     {"opencode_gets_json_in_a_variable", opencode_gets_json_in_a_variable},
     {NULL, NULL},
