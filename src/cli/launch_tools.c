@@ -70,7 +70,7 @@ static void plan_claude(vmt_launch_plan *p, const vmt_launch_server *server) {
     for (size_t i = 0; i < VMT_COUNT(models); i++) set(p, models[i], server->model);
     set_int(p, "CLAUDE_CODE_MAX_OUTPUT_TOKENS", output_tokens(server));
     set_claude_window(p, server);
-    /* It opens the system prompt with a line that differs between requests: no prefix would ever be known. */
+    /* Some versions open the system prompt with a line that differs between requests: no prefix would be known. */
     set(p, "CLAUDE_CODE_ATTRIBUTION_HEADER", VMT_STR("0"));
 }
 
