@@ -37,9 +37,9 @@ vmt_str vmt_api_path(const vmt_api *api, const vmt_http_exchange *x) {
     vmt_str path = vmt_http_path(x), root = api->config.root_path;
     while (root.len && root.ptr[root.len - 1] == '/') root.len--;
     if (root.len && vmt_str_starts(path, root) && path.len > root.len && path.ptr[root.len] == '/') {
-        return vmt_str_slice(path, root.len, path.len);
+        path = vmt_str_slice(path, root.len, path.len);
     }
-    return path;
+    return vmt_route_rewrite(path);
 }
 
 int32_t vmt_api_find_model(const vmt_api_config *config, vmt_str name) {
@@ -56,11 +56,11 @@ bool vmt_api_is_ready(const vmt_api *api) {
 
 /* ---- requests */
 
-static void refuse_media_type(vmt_http_exchange *x) {
+static void refuse_media_type(vmt_http_exchange *x, const vmt_dialect *dialect) {
     vmt_fault fault = {0};
     vmt_buf body = {0};
     vmt_fault_schema(&fault, NULL, "Unsupported Media Type: Only 'application/json' is allowed");
-    vmt_fault_openai_body(&fault, &body);
+    dialect->on_error(&fault, &body);
     vmt_api_respond_json(x, vmt_fault_status(&fault), &body);
     vmt_buf_free(&body);
 }
@@ -91,7 +91,7 @@ void vmt_api_on_request(void *ctx, vmt_http_exchange *x) {
     if (vmt_cors_handle(&api->cors, x)) return;
     echo_request_id(api, x);
     if (!vmt_auth_allows(&api->auth, path, x)) {
-        vmt_http_respond(x, 401, "application/json", VMT_STR("{\"error\":\"Unauthorized\"}"));
+        vmt_http_respond(x, 401, "application/json", vmt_auth_refusal(path));
         return;
     }
     int status;
@@ -105,8 +105,8 @@ void vmt_api_on_request(void *ctx, vmt_http_exchange *x) {
     const vmt_route *route = &vmt_routes[idx];
     if (route->handler) {
         route->handler(api, x);
-    } else if (!is_json(x)) {
-        refuse_media_type(x);
+    } else if (!(route->flags & VMT_ROUTE_ANY_MEDIA) && !is_json(x)) {
+        refuse_media_type(x, route->dialect);
     } else {
         vmt_job_start(api, x, route->dialect);
     }

@@ -20,6 +20,7 @@ typedef struct vmt_conversation {
 
 /* Fields of the body that make a conversation; shared by chat and /tokenize. */
 bool vmt_conversation_read(vmt_conversation *conversation, vmt_json body, vmt_fault *fault);
+bool vmt_reasoning_effort_is_known(vmt_str effort);
 /* false: job->fault. */
 bool vmt_conversation_render(vmt_job *job, const vmt_conversation *conversation);
 

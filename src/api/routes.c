@@ -1,10 +1,13 @@
 #include "api/routes.h"
 #include "api/endpoints.h"
+#include "api/messages.h"
 #include "api/openai.h"
 
 const vmt_route vmt_routes[] = {
     {"POST", "/v1/chat/completions", NULL, &vmt_openai_chat, 0},
     {"POST", "/v1/completions", NULL, &vmt_openai_completions, 0},
+    {"POST", "/v1/messages", NULL, &vmt_messages, 0},
+    {"POST", "/v1/messages/count_tokens", NULL, &vmt_messages_count_tokens, 0},
     {"GET", "/v1/models", vmt_get_models, NULL, 0},
     {"GET", "/v1/models/", vmt_get_model, NULL, VMT_ROUTE_PREFIX},
     {"POST", "/tokenize", NULL, &vmt_tokenize, 0},
@@ -46,4 +49,26 @@ int32_t vmt_route_find(const vmt_api_config *config, vmt_str method, vmt_str pat
         *allowed = route->method;
     }
     return -1;
+}
+
+/* What one path segment, and the slash before it, leaves of a path. */
+static vmt_str without_segment(vmt_str path) {
+    size_t end = vmt_str_find(path, VMT_STR("/"), 1);
+    return end == SIZE_MAX ? VMT_STR("") : vmt_str_slice(path, end, path.len);
+}
+
+static bool is_engine_path(vmt_str path) {
+    return vmt_str_starts(path, VMT_STR("/v1/")) || vmt_str_eq_c(path, "/rerank") || vmt_str_eq_c(path, "/score");
+}
+
+vmt_str vmt_route_rewrite(vmt_str path) {
+    static const char anthropic[] = "/anthropic", engines[] = "/engines";
+    if (vmt_str_starts(path, VMT_STR("/anthropic/v1/"))) {
+        return vmt_str_slice(path, sizeof anthropic - 1, path.len);
+    }
+    if (!vmt_str_starts(path, VMT_STR("/engines/"))) return path;
+    vmt_str rest = vmt_str_slice(path, sizeof engines - 1, path.len);
+    if (is_engine_path(rest)) return rest;
+    vmt_str after_backend = without_segment(rest);
+    return is_engine_path(after_backend) ? after_backend : path;
 }
