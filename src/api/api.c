@@ -1,6 +1,7 @@
 #include "api/api.h"
 #include "api/error.h"
 #include "api/job.h"
+#include "api/response_store.h"
 #include "api/routes.h"
 #include "base/hash.h"
 #include "json/json_writer.h"
@@ -178,6 +179,8 @@ static vmt_status init(vmt_api *api, vmt_err *err) {
     api->text_waker = vmt_waker_create(config->loop, vmt_jobs_on_text_done, api);
     api->progress_waker = vmt_waker_create(config->loop, vmt_jobs_on_progress, api);
     if (config->ping_interval_ms) api->ping_timer = vmt_timer_create(config->loop, vmt_jobs_on_ping_timer, api);
+    api->responses = vmt_response_store_create();
+    if (!api->responses) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of responses");
     if (!api->text_waker || !api->progress_waker || (config->ping_interval_ms && !api->ping_timer)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the API's wakers");
     }
@@ -210,6 +213,7 @@ void vmt_api_destroy(vmt_api *api) {
     if (api->ping_timer) vmt_timer_destroy(api->ping_timer);
     if (api->text_waker) vmt_waker_destroy(api->text_waker);
     if (api->progress_waker) vmt_waker_destroy(api->progress_waker);
+    vmt_response_store_destroy(api->responses);
     vmt_cors_reset(&api->cors);
     free(api);
 }

@@ -110,7 +110,8 @@ void vmt_chat_builder_reasoning(vmt_chat_builder *b, vmt_str text) {
     vmt_buf_append(&b->reasoning, text);
 }
 
-void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_json arguments) {
+/* A call up to its arguments, whose value follows. */
+static vmt_json_writer begin_call(vmt_chat_builder *b, vmt_str id, vmt_str name) {
     vmt_json_writer w = resume(&b->calls);
     vmt_json_begin_object(&w);
     if (id.ptr) {
@@ -124,13 +125,31 @@ void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_js
     vmt_json_key(&w, "name");
     vmt_json_str(&w, name);
     vmt_json_key(&w, "arguments");
+    return w;
+}
+
+static void end_call(vmt_json_writer *w) {
+    vmt_json_end_object(w);
+    vmt_json_end_object(w);
+}
+
+void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_json arguments) {
+    vmt_json_writer w = begin_call(b, id, name);
     if (vmt_json_exists(arguments)) {
         vmt_json_value(&w, arguments);
     } else {
         vmt_json_raw(&w, VMT_STR("{}"));
     }
+    end_call(&w);
+}
+
+void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_str text) {
+    vmt_json_writer w = begin_call(b, id, name);
+    vmt_json_begin_object(&w);
+    vmt_json_key(&w, "input");
+    vmt_json_str(&w, text.ptr ? text : VMT_STR(""));
     vmt_json_end_object(&w);
-    vmt_json_end_object(&w);
+    end_call(&w);
 }
 
 /* ---- merging */

@@ -1,6 +1,6 @@
 /* api/chat_builder.h: writes the messages of a chat request in OpenAI's form, for dialects that translate theirs.
  *
- * One message is open at a time and grows part by part; what is said to the same role without a new open() becomes parts
+ * One message is open at a time and grows part by part; text for the same role without a new open() becomes parts
  * of one message.  Text of the assistant is joined as it was generated, without separators. */
 #ifndef VMT_API_CHAT_BUILDER_H
 #define VMT_API_CHAT_BUILDER_H
@@ -35,6 +35,8 @@ void vmt_chat_builder_text(vmt_chat_builder *b, vmt_str text);
 void vmt_chat_builder_reasoning(vmt_chat_builder *b, vmt_str text);
 /* arguments: an object, or a string that holds one; absent: {}. */
 void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_json arguments);
+/* A call of a tool that takes plain text: {"input": text}. */
+void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_str text);
 
 /* The messages with every system message joined into the first; false if that changes nothing. */
 bool vmt_chat_merge_systems(vmt_json messages, vmt_buf *out);

@@ -23,6 +23,7 @@ struct vmt_api {
     vmt_waker *text_waker;     /* a text thread has finished a job */
     vmt_waker *progress_waker; /* the engine has published something */
     vmt_timer *ping_timer;
+    struct vmt_response_store *responses;
 
     vmt_job *jobs; /* every job that still has memory, newest first */
     uint32_t num_jobs;

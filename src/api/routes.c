@@ -2,12 +2,17 @@
 #include "api/endpoints.h"
 #include "api/messages.h"
 #include "api/openai.h"
+#include "api/responses.h"
 
 const vmt_route vmt_routes[] = {
     {"POST", "/v1/chat/completions", NULL, &vmt_openai_chat, 0},
     {"POST", "/v1/completions", NULL, &vmt_openai_completions, 0},
     {"POST", "/v1/messages", NULL, &vmt_messages, 0},
     {"POST", "/v1/messages/count_tokens", NULL, &vmt_messages_count_tokens, 0},
+    {"POST", "/v1/responses", NULL, &vmt_responses, 0},
+    {"POST", "/v1/responses/", vmt_post_response, NULL, VMT_ROUTE_PREFIX},
+    {"GET", "/v1/responses/", vmt_get_response, NULL, VMT_ROUTE_PREFIX},
+    {"DELETE", "/v1/responses/", vmt_delete_response, NULL, VMT_ROUTE_PREFIX},
     {"GET", "/v1/models", vmt_get_models, NULL, 0},
     {"GET", "/v1/models/", vmt_get_model, NULL, VMT_ROUTE_PREFIX},
     {"POST", "/tokenize", NULL, &vmt_tokenize, 0},
