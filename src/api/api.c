@@ -3,14 +3,17 @@
 #include "api/job.h"
 #include "api/response_store.h"
 #include "api/routes.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "json/json_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define MODEL_LEN_UNKNOWN 131072u /* bounds of token histograms before the model is loaded */
 #define NS_PER_MS         1000000ull
+#define MODEL_PATH_MAX    4096
 
 /* ---- shared by endpoints */
 
@@ -145,6 +148,18 @@ static void wake_for_text(void *ctx) {
     vmt_waker_wake(api->text_waker);
 }
 
+/* Once, at start: the loop must not ask a file system that may hang. */
+static void look_at_model(vmt_api *api) {
+    char path[MODEL_PATH_MAX];
+    struct stat st;
+    vmt_str root = api->config.model_root;
+    api->created_unix_ns = vmt_clock_unix_ns();
+    if (root.len == 0 || root.len >= sizeof path) return;
+    memcpy(path, root.ptr, root.len);
+    path[root.len] = 0;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) api->model_bytes = (uint64_t)st.st_size;
+}
+
 static void make_fingerprint(vmt_api *api) {
     vmt_str root = api->config.model_root;
     unsigned hash = (unsigned)vmt_hash_fast(root.ptr, root.len);
@@ -196,6 +211,7 @@ vmt_status vmt_api_create(vmt_api **out, const vmt_api_config *config, vmt_err *
     api->config = *config;
     if (api->config.response_role.len == 0) api->config.response_role = VMT_STR("assistant");
     make_fingerprint(api);
+    look_at_model(api);
     vmt_metrics_init(&api->metrics, config->engine ? vmt_engine_max_model_len(config->engine) : MODEL_LEN_UNKNOWN);
     vmt_status status = init(api, err);
     if (status != VMT_OK) {

@@ -32,29 +32,35 @@ static bool render(vmt_job *job, vmt_conversation *conversation) {
     return ok;
 }
 
-static bool read_and_render(vmt_job *job, vmt_buf *chat_body, vmt_buf *prompt) {
+static bool read_and_render(vmt_job *job, vmt_buf *chat_body, vmt_str raw_prompt, vmt_buf *prompt) {
     vmt_conversation conversation = {.prompt = prompt};
     vmt_json body;
     if (chat_body->failed) {
         vmt_buf_free(chat_body);
         return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL, "no memory for the request");
     }
+    /* The old body's document holds the raw prompt, not the body itself. */
     take_body(job, chat_body);
-    return vmt_job_read_common(job, &body) && vmt_conversation_read(&conversation, body, &job->fault) &&
+    if (!vmt_job_read_common(job, &body)) return false;
+    if (raw_prompt.ptr) {
+        vmt_buf_append(prompt, raw_prompt);
+        return true;
+    }
+    return vmt_conversation_read(&conversation, body, &job->fault) &&
            vmt_chat_tool_choice_check(conversation.tools, VMT_JSON_AT(body, "tool_choice"), &job->fault) &&
            render(job, &conversation);
 }
 
 bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, &prompt);
+    bool ok = read_and_render(job, chat_body, options->raw_prompt, &prompt);
     if (ok) {
         job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
         ok = job->prompts != NULL;
     }
     if (ok) {
         job->num_prompts = 1;
-        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), false);
+        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), options->raw_prompt.ptr != NULL);
         job->prompts[0].text = (vmt_str){0};
     }
     vmt_buf_free(&prompt);
@@ -75,7 +81,7 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
 
 bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_tokens) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, &prompt);
+    bool ok = read_and_render(job, chat_body, (vmt_str){0}, &prompt);
     if (ok) {
         vmt_tokens tokens = {0};
         vmt_err err = {0};

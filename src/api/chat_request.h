@@ -10,6 +10,7 @@
 typedef struct vmt_chat_request_options {
     int64_t max_tokens; /* VMT_FIELD_UNSET: what is left of the context.  More than that is cut to it. */
     const char *max_tokens_param;
+    vmt_str raw_prompt; /* if there: the prompt itself, and the body has no messages */
 } vmt_chat_request_options;
 
 /* Takes the text of chat_body.  false: job->fault. */

@@ -30,6 +30,8 @@ struct vmt_api {
     uint32_t num_generating;    /* what /load shows */
     _Atomic uint64_t num_seeds; /* seeds drawn for requests that gave none */
     char fingerprint[64];
+    int64_t created_unix_ns;
+    uint64_t model_bytes; /* of the model's file; 0: it is none */
 };
 
 /* A route's handler answers, or makes a job that will. */

@@ -1,6 +1,7 @@
 #include "api/routes.h"
 #include "api/endpoints.h"
 #include "api/messages.h"
+#include "api/ollama.h"
 #include "api/openai.h"
 #include "api/responses.h"
 
@@ -24,6 +25,26 @@ const vmt_route vmt_routes[] = {
     {"GET", "/version", vmt_get_version, NULL, VMT_ROUTE_NO_HTTP_METRICS},
     {"GET", "/load", vmt_get_load, NULL, VMT_ROUTE_NO_HTTP_METRICS},
     {"GET", "/metrics", vmt_get_metrics, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/", vmt_ollama_root, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"HEAD", "/", vmt_ollama_root, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/api/version", vmt_ollama_version, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"HEAD", "/api/version", vmt_ollama_version, NULL, VMT_ROUTE_NO_HTTP_METRICS},
+    {"GET", "/api/tags", vmt_ollama_tags, NULL, 0},
+    {"HEAD", "/api/tags", vmt_ollama_tags, NULL, 0},
+    {"GET", "/api/ps", vmt_ollama_ps, NULL, 0},
+    {"HEAD", "/api/ps", vmt_ollama_ps, NULL, 0},
+    {"POST", "/api/chat", NULL, &vmt_ollama_chat, VMT_ROUTE_ANY_MEDIA},
+    {"POST", "/api/generate", NULL, &vmt_ollama_generate, VMT_ROUTE_ANY_MEDIA},
+    {"POST", "/api/show", NULL, &vmt_ollama_show, VMT_ROUTE_ANY_MEDIA},
+    {"POST", "/api/pull", NULL, &vmt_ollama_pull, VMT_ROUTE_ANY_MEDIA},
+    {"POST", "/api/embed", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/embeddings", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/create", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/copy", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/push", vmt_ollama_refuse, NULL, 0},
+    {"DELETE", "/api/delete", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/blobs/", vmt_ollama_refuse, NULL, VMT_ROUTE_PREFIX},
+    {"HEAD", "/api/blobs/", vmt_ollama_refuse, NULL, VMT_ROUTE_PREFIX},
     {"POST", "/reset_prefix_cache", vmt_post_reset_prefix_cache, NULL, VMT_ROUTE_DEV_MODE},
     {"GET", "/server_info", vmt_get_server_info, NULL, VMT_ROUTE_DEV_MODE | VMT_ROUTE_NO_HTTP_METRICS},
 };
