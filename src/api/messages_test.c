@@ -162,24 +162,17 @@ static const struct shown_case {
      "'parameters': {'type': 'object', 'properties': {}}}}]"},
 };
 
-static vmt_str with_quotes(vmt_test *t, const char *text) {
-    vmt_str copy = vmt_arena_dup(t->arena, vmt_str_from(text));
-    char *bytes = vmt_arena_alloc(t->arena, copy.len + 1);
-    for (size_t i = 0; i <= copy.len; i++) bytes[i] = (char)(text[i] == '\'' ? '"' : text[i]);
-    return (vmt_str){bytes, copy.len};
-}
-
 static void shows_the_template_what_chat_would(vmt_test *t) {
     test_api *a = test_api_start(t, &(test_api_options){.adjust = show_messages});
     for (size_t i = 0; i < VMT_COUNT(shown_cases); i++) {
-        vmt_str members = with_quotes(t, shown_cases[i].members), shown;
+        vmt_str members = test_quoted(t, shown_cases[i].members), shown;
         vmt_str request = vmt_arena_printf(t->arena, "{" HEAD "%s}", members.ptr);
         test_answer answer = test_post(t, a, COUNT, request.ptr);
         vmt_expect_eq(t, answer.status, 400);
         vmt_json_doc *doc = test_parse(t, answer.body);
         vmt_json error = VMT_JSON_AT(vmt_json_root(doc), "error");
         vmt_expect(t, vmt_json_get_str(VMT_JSON_AT(error, "message"), &shown));
-        vmt_expect_slice(t, shown, with_quotes(t, shown_cases[i].shown));
+        vmt_expect_slice(t, shown, test_quoted(t, shown_cases[i].shown));
         vmt_json_doc_destroy(doc);
     }
     test_api_stop(a);

@@ -43,13 +43,20 @@ static void write_part(vmt_json_writer *w, const vmt_response_items *items, vmt_
     vmt_json_end_object(w);
 }
 
-static void write_call(vmt_json_writer *w, const vmt_response_items *items) {
-    vmt_str flat = text_of(&items->name), name = flat, name_space = {0};
+/* The name that the client gave the open call's function; *name_space is empty if it has none. */
+static vmt_str name_of_call(const vmt_response_items *items, vmt_str *name_space) {
+    vmt_str flat = text_of(&items->name);
+    *name_space = (vmt_str){0};
     for (size_t i = 0; i < items->num_tools; i++) {
         if (!vmt_str_eq(items->tools[i].flat_name, flat)) continue;
-        name = items->tools[i].name;
-        name_space = items->tools[i].name_space;
+        *name_space = items->tools[i].name_space;
+        return items->tools[i].name;
     }
+    return flat;
+}
+
+static void write_call(vmt_json_writer *w, const vmt_response_items *items) {
+    vmt_str name_space, name = name_of_call(items, &name_space);
     vmt_json_key(w, "call_id");
     vmt_json_str(w, text_of(&items->call_id));
     vmt_json_key(w, "name");
@@ -161,8 +168,9 @@ static void close_item(vmt_response_items *items, const char *status) {
         vmt_json_key(&w, kind->done_member);
         vmt_json_str(&w, text_of(&items->text));
         if (items->open == VMT_ITEM_CALL) {
+            vmt_str name_space;
             vmt_json_key(&w, "name");
-            vmt_json_str(&w, text_of(&items->name));
+            vmt_json_str(&w, name_of_call(items, &name_space));
         }
         write_logprobs(&w, items);
         end_event(items, &w, kind->done);

@@ -114,6 +114,8 @@ static bool add_reasoning(vmt_chat_builder *b, vmt_json item, const struct place
 
 static bool add_call(vmt_chat_builder *b, vmt_json item, const struct place *place) {
     vmt_str name = str_or_none(item, "name"), name_space = str_or_none(item, "namespace");
+    /* A call that was cut off; its text, if any, is a message of its own. */
+    if (vmt_str_eq_c(str_or_none(item, "status"), "incomplete")) return true;
     if (!name.ptr) {
         return vmt_fault_schema(place->fault, "input", "body.input.%zu.name: Field required", place->idx);
     }
