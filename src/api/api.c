@@ -187,6 +187,7 @@ static vmt_status check_config(const vmt_api_config *config, vmt_err *err) {
 static vmt_status init(vmt_api *api, vmt_err *err) {
     const vmt_api_config *config = &api->config;
     VMT_TRY(check_config(config, err));
+    VMT_TRY(vmt_output_rules_resolve(&api->output_rules, config, err));
     VMT_TRY(vmt_auth_init(&api->auth, config->api_keys, config->num_api_keys, err));
     const vmt_cors_config cors = {config->cors_origins, config->cors_methods, config->cors_headers,
                                   config->cors_credentials};
@@ -244,6 +245,8 @@ void vmt_api_ready(vmt_api *api, const vmt_api_config *config) {
     api->config.kv_dtype_name = config->kv_dtype_name;
     api->config.enable_prefix_caching = config->enable_prefix_caching;
     api->config.engine = config->engine;
+    vmt_status status = vmt_output_rules_resolve(&api->output_rules, &api->config, NULL);
+    VMT_ASSERT(status == VMT_OK);
     vmt_metrics_init(&api->metrics, vmt_engine_max_model_len(config->engine));
 }
 

@@ -220,3 +220,70 @@ bool vmt_conversation_render(vmt_job *job, const vmt_conversation *c) {
     vmt_chat_template_destroy(own);
     return ok;
 }
+
+/* ---- the answer */
+
+static bool says_no(vmt_json kwargs, bool otherwise) {
+    static const char *const names[] = {"enable_thinking", "thinking"};
+    bool value;
+    for (size_t i = 0; i < VMT_COUNT(names); i++) {
+        if (vmt_json_get_bool(vmt_json_member(kwargs, vmt_str_from(names[i])), &value)) return !value;
+    }
+    return otherwise;
+}
+
+/* As the template is told: the request's kwargs, else the server's, else reasoning_effort. */
+static bool thinking_is_off(vmt_job *job, const vmt_conversation *c) {
+    bool is_off = c->reasoning_effort.ptr && vmt_str_eq_c(c->reasoning_effort, "none");
+    vmt_json_doc *doc = NULL;
+    if (job->api->config.default_chat_template_kwargs.len &&
+        vmt_json_parse(&doc, job->api->config.default_chat_template_kwargs, NULL) == VMT_OK) {
+        is_off = says_no(vmt_json_root(doc), is_off);
+    }
+    vmt_json_doc_destroy(doc);
+    return says_no(c->template_kwargs, is_off);
+}
+
+static bool keep_tools(vmt_job *job, vmt_json tools) {
+    vmt_buf text = {0};
+    vmt_json_writer w;
+    vmt_json_writer_init(&w, &text);
+    vmt_json_value(&w, tools);
+    vmt_err err = {0};
+    bool ok = !text.failed && vmt_json_parse(&job->output.tools, vmt_buf_str(&text), &err) == VMT_OK;
+    vmt_buf_free(&text);
+    return ok || vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "tools", "no memory for tools");
+}
+
+bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *c, const vmt_answer_rules *rules) {
+    const vmt_output_rules *own = &job->api->output_rules;
+    vmt_output_wish *wish = &job->output;
+    bool is_whole_answer = vmt_tool_dialect_is_whole_answer(own->dialect);
+    wish->has_tools = rules->tool_choice == VMT_TOOLS_AUTO;
+    if (wish->has_tools && !own->dialect) {
+        return vmt_fault_rule(
+            &job->fault, "tool_choice", NULL,
+            "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be "
+            "set");
+    }
+    bool has_effort = vmt_str_eq_c(c->reasoning_effort, "low") || vmt_str_eq_c(c->reasoning_effort, "medium") ||
+                      vmt_str_eq_c(c->reasoning_effort, "high");
+    if (is_whole_answer && c->reasoning_effort.ptr && !has_effort) {
+        return vmt_fault_rule(&job->fault, "reasoning_effort", NULL,
+                              "this model takes the reasoning efforts 'low', 'medium' and 'high'");
+    }
+    wish->dialect = wish->has_tools || is_whole_answer ? own->dialect : NULL;
+    wish->reasoning = own->reasoning;
+    wish->only_first_call = !rules->parallel_tool_calls;
+    wish->drops_reasoning = !rules->include_reasoning;
+    const vmt_reasoning_hints hints = {
+        .prompt = vmt_buf_str(c->prompt),
+        .chosen_by_name = own->reasoning_by_name,
+        .thinking_is_off = own->reasoning_by_name && thinking_is_off(job, c),
+    };
+    wish->begins_in_reasoning = vmt_reasoning_begins_inside(wish->reasoning, &hints);
+    /* Markers are special tokens in most families: they must stand in the text to be found. */
+    if (wish->dialect || wish->reasoning) job->fields.skip_special_tokens = false;
+    if (wish->reasoning && wish->drops_reasoning) job->fields.return_token_ids = false;
+    return !wish->has_tools || keep_tools(job, c->tools);
+}

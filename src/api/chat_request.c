@@ -32,8 +32,30 @@ static bool render(vmt_job *job, vmt_conversation *conversation) {
     return ok;
 }
 
-static bool read_and_render(vmt_job *job, vmt_buf *chat_body, vmt_str raw_prompt, vmt_buf *prompt) {
+static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *conversation,
+                              vmt_answer_rules *rules) {
+    static const vmt_field table[] = {
+        {"parallel_tool_calls", VMT_FIELD_BOOL, offsetof(vmt_answer_rules, parallel_tool_calls), NULL, 0, 0,
+         false},
+        {"include_reasoning", VMT_FIELD_BOOL, offsetof(vmt_answer_rules, include_reasoning), NULL, 0, 0, false},
+    };
+    *rules = (vmt_answer_rules){.parallel_tool_calls = true, .include_reasoning = true};
+    if (!vmt_fields_read(table, VMT_COUNT(table), body, rules, &job->fault) ||
+        !vmt_conversation_read(conversation, body, &job->fault) ||
+        !vmt_chat_tool_choice_read(conversation->tools, VMT_JSON_AT(body, "tool_choice"), &rules->tool_choice,
+                                   &job->fault)) {
+        return false;
+    }
+    if (rules->tool_choice == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
+        conversation->tools = (vmt_json){0};
+    }
+    return true;
+}
+
+/* is_count: nothing will be answered. */
+static bool read_and_render(vmt_job *job, vmt_buf *chat_body, bool is_count, vmt_str raw_prompt, vmt_buf *prompt) {
     vmt_conversation conversation = {.prompt = prompt};
+    vmt_answer_rules rules;
     vmt_json body;
     if (chat_body->failed) {
         vmt_buf_free(chat_body);
@@ -46,14 +68,13 @@ static bool read_and_render(vmt_job *job, vmt_buf *chat_body, vmt_str raw_prompt
         vmt_buf_append(prompt, raw_prompt);
         return true;
     }
-    return vmt_conversation_read(&conversation, body, &job->fault) &&
-           vmt_chat_tool_choice_check(conversation.tools, VMT_JSON_AT(body, "tool_choice"), &job->fault) &&
-           render(job, &conversation);
+    return read_conversation(job, body, &conversation, &rules) && render(job, &conversation) &&
+           (is_count || vmt_conversation_wish(job, &conversation, &rules));
 }
 
 bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, options->raw_prompt, &prompt);
+    bool ok = read_and_render(job, chat_body, false, options->raw_prompt, &prompt);
     if (ok) {
         job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
         ok = job->prompts != NULL;
@@ -81,7 +102,7 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
 
 bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_tokens) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, (vmt_str){0}, &prompt);
+    bool ok = read_and_render(job, chat_body, true, (vmt_str){0}, &prompt);
     if (ok) {
         vmt_tokens tokens = {0};
         vmt_err err = {0};

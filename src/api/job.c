@@ -56,12 +56,14 @@ static void free_job(vmt_job *job) {
     for (uint32_t i = 0; i < job->num_choices; i++) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);
+        vmt_choice_output_free(&choice->output);
         vmt_buf_free(&choice->token_ids);
         vmt_buf_free(&choice->chat_logprobs);
         vmt_logprobs_lists_free(&choice->logprobs);
     }
     for (uint32_t i = 0; job->prompts && i < job->num_prompts; i++) vmt_tokens_free(&job->prompts[i].tokens);
     drop_request_text(job);
+    vmt_json_doc_destroy(job->output.tools);
     vmt_buf_free(&job->out);
     if (job->prev) {
         job->prev->next = job->next;
@@ -204,6 +206,8 @@ static void run_final(vmt_text_work *work) {
 
 const char *vmt_choice_finish_name(const vmt_choice *choice) {
     if (!choice->is_finished) return NULL;
+    bool is_regular = choice->finish == VMT_FINISH_STOP || choice->finish == VMT_FINISH_LENGTH;
+    if (is_regular && choice->output.num_whole) return "tool_calls";
     switch (choice->finish) {
     case VMT_FINISH_NONE: return NULL;
     case VMT_FINISH_STOP: return "stop";
@@ -236,19 +240,33 @@ void vmt_job_send(vmt_job *job, const char *event_name, const vmt_buf *data) {
 
 /* Text of one token through the stop strings.  Output up to min_tokens can't stop anything. */
 static void add_text(vmt_job *job, vmt_choice *choice, int32_t token_id) {
-    if (!choice->stop || choice->num_tokens <= job->sampling.min_tokens) {
+    bool may_stop = choice->stop && choice->num_tokens > job->sampling.min_tokens;
+    if (!may_stop && !choice->output.parser) {
         vmt_detokenizer_push(&choice->detok, token_id, &choice->text);
         return;
     }
-    vmt_buf fresh = {0};
+    vmt_buf fresh = {0}, shown = {0};
     vmt_detokenizer_push(&choice->detok, token_id, &fresh);
-    choice->stop_string_idx = vmt_stop_push(choice->stop, vmt_buf_str(&fresh), &choice->text);
+    if (may_stop) choice->stop_string_idx = vmt_stop_push(choice->stop, vmt_buf_str(&fresh), &shown);
+    vmt_choice_output_push(&choice->output, vmt_buf_str(may_stop ? &shown : &fresh));
+    vmt_choice_output_count(&choice->output);
     vmt_buf_free(&fresh);
+    vmt_buf_free(&shown);
 }
 
 static void finish_choice(vmt_job *job, vmt_choice *choice, vmt_finish finish, int32_t stop_token_id) {
     /* A character cut off by the end of generation is not shown, as in vLLM. */
-    if (choice->stop && choice->stop_string_idx < 0) vmt_stop_flush(choice->stop, &choice->text);
+    if (choice->stop && choice->stop_string_idx < 0) {
+        vmt_buf held = {0};
+        vmt_stop_flush(choice->stop, &held);
+        vmt_choice_output_push(&choice->output, vmt_buf_str(&held));
+        vmt_buf_free(&held);
+    }
+    vmt_choice_output_finish(&choice->output, finish != VMT_FINISH_STOP);
+    if (job->output.has_tools) {
+        vmt_metrics_on_tool_parse(&job->api->metrics, job->dialect->name, job->fields.stream,
+                                  choice->output.num_whole > 0);
+    }
     choice->is_finished = true;
     choice->finish = finish;
     choice->stop_token_id = stop_token_id;
@@ -301,8 +319,8 @@ static void count_tokens(vmt_job *job, vmt_choice *choice, uint32_t num_before) 
 }
 
 static bool choice_failed(const vmt_choice *choice) {
-    return choice->text.failed || choice->token_ids.failed || choice->chat_logprobs.failed ||
-           vmt_logprobs_lists_failed(&choice->logprobs);
+    return choice->text.failed || choice->output.failed || choice->token_ids.failed ||
+           choice->chat_logprobs.failed || vmt_logprobs_lists_failed(&choice->logprobs);
 }
 
 /* The next token that can be dealt with.  How one that ends its sequence is shown depends on the kind of end, which
@@ -344,6 +362,7 @@ static bool drain(vmt_job *job, vmt_choice *choice) {
 
 static void clear_sent(vmt_choice *choice) {
     vmt_buf_clear(&choice->text);
+    vmt_choice_output_clear(&choice->output);
     vmt_buf_clear(&choice->token_ids);
     vmt_buf_clear(&choice->chat_logprobs);
     vmt_logprobs_lists_clear(&choice->logprobs);
@@ -397,8 +416,8 @@ static void finish_job(vmt_job *job) {
     size_t num_bytes = 0;
     for (uint32_t i = 0; i < job->num_choices; i++) {
         const vmt_choice *choice = &job->choices[i];
-        num_bytes += choice->text.len + choice->token_ids.len + choice->chat_logprobs.len +
-                     choice->logprobs.tokens.len + choice->logprobs.top_logprobs.len;
+        num_bytes += choice->text.len + choice->output.reasoning.len + choice->token_ids.len +
+                     choice->chat_logprobs.len + choice->logprobs.tokens.len + choice->logprobs.top_logprobs.len;
     }
     for (uint32_t i = 0; i < job->num_prompts; i++) {
         size_t per_token = (job->sampling.num_prompt_logprobs >= 0 ? 256 : 0) +

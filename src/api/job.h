@@ -77,7 +77,8 @@ struct vmt_choice {
     uint32_t index; /* prompt_idx * n + seq_idx */
     uint32_t seq_idx;
     vmt_detokenizer detok;
-    vmt_stop *stop; /* NULL: no stop strings */
+    vmt_choice_output output; /* fills text, and holds reasoning and calls */
+    vmt_stop *stop;           /* NULL: no stop strings */
     /* Of a stream: what was not sent yet.  Of a whole answer: everything. */
     vmt_buf text;
     vmt_buf token_ids; /* JSON numbers joined by commas; only with return_token_ids */
@@ -131,6 +132,7 @@ struct vmt_job {
     vmt_str *stop_strings;
     uint32_t num_stop_strings;
     vmt_str cache_salt;
+    vmt_output_wish output;
     vmt_prompt *prompts;
     vmt_job_gen *gens;
     uint32_t num_prompts, n;
@@ -165,7 +167,8 @@ void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes);
 vmt_str vmt_job_dup(vmt_job *job, vmt_str s);
 
 /* ---- any of them */
-const char *vmt_choice_finish_name(const vmt_choice *choice); /* "stop", "length", "abort"; NULL while it runs */
+/* "stop", "length", "tool_calls", "abort"; NULL while it runs */
+const char *vmt_choice_finish_name(const vmt_choice *choice);
 static inline vmt_choice *vmt_job_gen_choice(const vmt_job_gen *gen, uint32_t seq_idx) {
     return &gen->job->choices[gen->prompt_idx * gen->job->n + seq_idx];
 }

@@ -264,6 +264,11 @@ static bool write_tool_choice(vmt_json_writer *w, vmt_json choice, size_t num_to
     } words[] = {{"auto", "auto"}, {"any", "required"}, {"none", "none"}};
     vmt_str name;
     if (!given(choice)) return true;
+    bool is_single = false;
+    if (vmt_json_get_bool(VMT_JSON_AT(choice, "disable_parallel_tool_use"), &is_single) && is_single) {
+        vmt_json_key(w, "parallel_tool_calls");
+        vmt_json_bool(w, false);
+    }
     for (size_t i = 0; i < VMT_COUNT(words); i++) {
         if (!is_type(choice, words[i].type)) continue;
         if (num_tools == 0 && i == 0) return true; /* nothing to choose from, and nothing forced */

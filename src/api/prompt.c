@@ -179,6 +179,9 @@ static bool init_choice(vmt_job *job, vmt_choice *choice, vmt_job_gen *gen, uint
     } else {
         vmt_detokenizer_init_mid_text(&choice->detok, tok, job->fields.skip_special_tokens);
     }
+    if (!vmt_choice_output_init(&choice->output, &job->output, job->arena, &choice->text)) {
+        return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL, "no memory for another choice");
+    }
     if (job->num_stop_strings == 0) return true;
     choice->stop = vmt_stop_create(job->arena, job->stop_strings, job->num_stop_strings,
                                    job->fields.include_stop_str_in_output);

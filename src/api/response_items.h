@@ -5,8 +5,8 @@
  *   content      message          content_part.added, output_text.delta ..., .done, content_part.done
  *   call         function_call    function_call_arguments.delta ..., .done
  *
- * each between output_item.added and output_item.done.  Finished items are collected as JSON in every case: the response
- * object at the end has all of them.  A response that says nothing has one empty message. */
+ * each between output_item.added and output_item.done.  Finished items are collected as JSON in every case: the
+ * response object at the end has all of them.  A response that says nothing has one empty message. */
 #ifndef VMT_API_RESPONSE_ITEMS_H
 #define VMT_API_RESPONSE_ITEMS_H
 

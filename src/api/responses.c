@@ -24,7 +24,7 @@ static void write_usage(vmt_json_writer *w, const vmt_job *job) {
     vmt_json_key(w, "output_tokens_details");
     vmt_json_begin_object(w);
     vmt_json_key(w, "reasoning_tokens");
-    vmt_json_u64(w, 0);
+    vmt_json_u64(w, usage.reasoning_tokens);
     vmt_json_end_object(w);
     vmt_json_key(w, "total_tokens");
     vmt_json_u64(w, usage.prompt_tokens + usage.completion_tokens);

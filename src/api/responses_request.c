@@ -422,6 +422,8 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
         "priority",
         "structured_outputs",
         "chat_template_kwargs",
+        "parallel_tool_calls",
+        "include_reasoning",
         "cache_salt",
     };
     struct tools tools = {.wanted = str_or_none(f->tool_choice, "name")};

@@ -185,7 +185,7 @@ static const struct {
 } renderings[] = {
     {"\"tools\":[{\"function\":{\"parameters\":{\"type\":\"object\"},\"strict\":true,\"name\":\"f\"},\"type\":"
      "\"function\"}],"
-     "\"tool_choice\":\"auto\"",
+     "\"tool_choice\":\"none\"",
      "{{ tools | tojson }}",
      "[{\\\"type\\\": \\\"function\\\", \\\"function\\\": {\\\"name\\\": \\\"f\\\", \\\"parameters\\\": "
      "{\\\"type\\\": "

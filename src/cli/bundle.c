@@ -1,6 +1,7 @@
 #include "cli/bundle.h"
 
 #include "backend/cpu/cpu.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/bundle_text.h"
 #include "cli/environment.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FAKE_BYTES_MAX   ((size_t)64 << 20) /* scripts of --fake-model */
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
@@ -174,6 +176,27 @@ static vmt_status limit_isa(vmt_str name, vmt_err *err) {
                           VMT_STR_ARG(name));
 }
 
+static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
+    const vmt_runner real = vmt_model_runner(bundle->model);
+    const vmt_scripted_runner_config config = {
+        .tokenizer = bundle->tokenizer,
+        .eos_id = bundle->num_eos_ids ? bundle->eos_ids[0] : vmt_tokenizer_eos(bundle->tokenizer),
+        .vocab = real.vocab,
+        .max_model_len = real.max_model_len,
+        .num_blocks = bundle->num_blocks,
+        .block_size = bundle->block_size,
+    };
+    vmt_buf scripts = {0};
+    vmt_str name = vmt_arena_dup(bundle->arena, path);
+    if (!name.ptr) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a path");
+    vmt_status status = vmt_file_read(&scripts, name.ptr, FAKE_BYTES_MAX, err);
+    if (status == VMT_OK) {
+        status = vmt_scripted_runner_create(&bundle->fake, vmt_buf_str(&scripts), &config, err);
+    }
+    vmt_buf_free(&scripts);
+    return status;
+}
+
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
     VMT_TRY(limit_isa(options->cpu_isa, err));
     VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
@@ -195,7 +218,7 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
                  vmt_dtype_get(bundle->kv_dtype)->name, (double)bundle->scratch_bytes * 1e-6, bundle->num_blocks,
                  bundle->block_size, bundle->max_model_len, bundle->backend->num_workers,
                  vmt_isa_name(vmt_isa_best()));
-    return VMT_OK;
+    return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
 vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,
@@ -221,10 +244,12 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
         .on_progress = on_progress,
         .on_progress_ctx = ctx,
     };
-    return vmt_engine_create(out, &config, vmt_model_runner(bundle->model), err);
+    vmt_runner runner = bundle->fake ? vmt_scripted_runner_face(bundle->fake) : vmt_model_runner(bundle->model);
+    return vmt_engine_create(out, &config, runner, err);
 }
 
 void vmt_bundle_close(vmt_bundle *bundle) {
+    vmt_scripted_runner_destroy(bundle->fake);
     vmt_model_close(bundle->model);
     vmt_backend_destroy(bundle->backend);
     vmt_chat_template_destroy(bundle->chat_template);

@@ -228,6 +228,9 @@ static vmt_status fill_api_config(struct server *s, vmt_err *err) {
         .return_tokens_as_token_ids = o->return_tokens_as_token_ids,
         .log_requests = o->log_requests,
         .dev_mode = vmt_str_eq_c(vmt_environment_get("VLLM_SERVER_DEV_MODE"), "1"),
+        .tool_call_parser = o->tool_call_parser,
+        .reasoning_parser = o->reasoning_parser,
+        .exclude_tools_when_tool_choice_none = o->exclude_tools_when_tool_choice_none,
         .content_format = vmt_str_eq_c(o->content_format, "string")   ? 1
                           : vmt_str_eq_c(o->content_format, "openai") ? 2
                                                                       : 0,

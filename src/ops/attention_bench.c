@@ -1,6 +1,6 @@
 /* ops/attention_bench.c: attention by instruction set, in GFLOP/s of one worker's processor time.
  *
- *   attention_bench [context]        shapes are those of SmolLM2-135M and of an 8B model; 4 flops per key and element */
+ *   attention_bench [context]        shapes of SmolLM2-135M and of an 8B model; 4 flops per key and element */
 #include "ops/attention.h"
 
 #include <stdio.h>
@@ -70,7 +70,9 @@ static void time_shape(vmt_backend *be, size_t shape, uint32_t context, uint32_t
 }
 
 int main(int argc, char **argv) {
-    uint32_t context = argc > 1 ? (uint32_t)atoi(argv[1]) : 4096;
+    uint64_t wanted = 4096;
+    if (argc > 1 && (!vmt_str_to_u64(vmt_str_from(argv[1]), &wanted) || wanted > 1u << 20)) return 2;
+    uint32_t context = (uint32_t)wanted;
     for (size_t k = 0; k < VMT_COUNT(isas); k++) {
         if (!vmt_isa_present(isas[k])) continue;
         vmt_isa_limit(isas[k]);

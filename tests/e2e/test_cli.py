@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VMETAL = os.environ.get("VMETAL", str(ROOT / "build/vmetal"))
-COMMANDS = ["serve", "chat", "complete", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
+COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
             "completion"]
 
 

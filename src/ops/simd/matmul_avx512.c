@@ -12,31 +12,31 @@ VMT_INLINE __m512 load_weights(const vmt_mm_format f, const uint8_t *src) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-VMT_INLINE void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
-                     uint32_t panel_idx, uint32_t row) {
+VMT_BODY void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
+                   uint32_t panel_idx, uint32_t row) {
     const uint32_t step = f == VMT_MM_F32 ? 64 : 32;
-    const uint8_t *w[4];
+    const uint8_t *w = args->panels + panel_idx * args->layout.bytes;
+    const size_t panel_bytes = args->layout.bytes;
     const float *x[12];
-    __m512 acc[4][12];
-    VMT_UNROLL for (uint32_t p = 0; p < width; p++) w[p] = args->panels + (panel_idx + p) * args->layout.bytes;
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
-        x[i] = vmt_mm_x_row(args, row + i);
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_setzero_ps();
-    }
-    for (size_t k = 0; k < args->cols; k++) {
+    __m512 acc[24]; /* [height, width] */
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) acc[a] = _mm512_setzero_ps();
+    for (size_t k = 0; k < args->cols; k++, w += step) {
         __m512 wk[4];
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w[p] + k * step);
-        VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w + p * panel_bytes);
+        VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
             const __m512 xk = _mm512_set1_ps(x[i][k]);
-            VMT_UNROLL for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_fmadd_ps(wk[p], xk, acc[p][i]);
+            VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) {
+                acc[i * width + p] = _mm512_fmadd_ps(wk[p], xk, acc[i * width + p]);
+            }
         }
     }
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) zmm_store(args, row + i, panel_idx + p, acc[p][i]);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) {
+        zmm_store(args, row + a / width, panel_idx + a % width, acc[a]);
     }
 }
 
-VMT_INLINE void walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
+VMT_BODY void walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
     /* Pairs of panels for as many dozens of rows as there are, then the rest of the rows. */
     const uint32_t dozens = range->row_begin + (range->row_end - range->row_begin) / 12 * 12;
     const uint32_t pairs = range->panel_begin + (range->panel_end - range->panel_begin) / 2 * 2;

@@ -20,8 +20,8 @@ VMT_INLINE __m512i dot16(__m512i acc, const __m512i *q, const int8_t *x) {
 }
 
 /* Rows [first, first + count) of the activation panel that begins at row `row` and is `height` high. */
-VMT_INLINE void tile(const quant_bits bits, const bool has_min, const uint32_t count, const vmt_mm_args *args,
-                     uint32_t panel_idx, uint32_t row, uint32_t height, uint32_t first) {
+VMT_BODY void tile(const quant_bits bits, const bool has_min, const uint32_t count, const vmt_mm_args *args,
+                   uint32_t panel_idx, uint32_t row, uint32_t height, uint32_t first) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const uint32_t num_blocks = args->num_blocks, quant_bytes = args->kind->quant_bytes;
     const uint32_t halves = bits == BITS_6 ? 2 : 1;
@@ -30,12 +30,12 @@ VMT_INLINE void tile(const quant_bits bits, const bool has_min, const uint32_t c
     const float *d = args->d + base + first, *sum = args->sum + base + first;
     const int32_t *init = args->init + base * halves + first;
     __m512 acc[16];
-    VMT_UNROLL for (uint32_t i = 0; i < count; i++) acc[i] = _mm512_setzero_ps();
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < count; i++) acc[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < num_blocks; b++) {
         __m512i q[8];
         zmm_load_quants(bits, panel + (size_t)b * quant_bytes, q);
         const zmm_scales s = zmm_load_scales(args, panel, b);
-        VMT_UNROLL for (uint32_t i = 0; i < count; i++) {
+        VMT_UNROLL_ROWS for (uint32_t i = 0; i < count; i++) {
             const __m512 dx = _mm512_set1_ps(d[i]);
             const int8_t *xi = x + VMT_MM_BLOCK * i;
             if (bits == BITS_6) {
@@ -56,13 +56,12 @@ VMT_INLINE void tile(const quant_bits bits, const bool has_min, const uint32_t c
         init += height * halves;
     }
     const uint32_t end = VMT_MIN(args->num_rows - row, VMT_MM_PANEL); /* beyond lies padding */
-    VMT_UNROLL for (uint32_t i = 0; i < count; i++) {
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < count; i++) {
         if (first + i < end) zmm_store(args, row + first + i, panel_idx, acc[i]);
     }
 }
 
-VMT_INLINE void walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
-                     const vmt_mm_range *range) {
+VMT_BODY void walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args, const vmt_mm_range *range) {
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < range->row_end; row += VMT_MM_PANEL) {
             uint32_t height = vmt_mm_height(VMT_MIN(range->row_end - row, VMT_MM_PANEL)), first = 0;

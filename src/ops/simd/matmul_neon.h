@@ -9,9 +9,6 @@
 
 #include <arm_neon.h>
 
-#define VMT_INLINE static inline __attribute__((always_inline))
-#define VMT_UNROLL _Pragma("GCC unroll 8")
-
 typedef enum quant_bits { BITS_4 = 4, BITS_5 = 5, BITS_6 = 6, BITS_8 = 8 } quant_bits;
 
 /* Exact dot products of vectors [begin, begin + count) of a block with x; written by the includer. */
@@ -111,8 +108,8 @@ VMT_INLINE void neon_store(const vmt_mm_args *args, uint32_t row, uint32_t begin
     for (uint32_t r = 0; r < count; r++) out[r] = result[r];
 }
 
-VMT_INLINE void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
-                          uint32_t row, uint32_t num_rows) {
+VMT_BODY void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
+                        uint32_t row, uint32_t num_rows) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const uint32_t height = vmt_mm_height(num_rows);
     const bool has_init = !has_min && bits != BITS_8;
@@ -152,8 +149,8 @@ VMT_INLINE void neon_tile(const quant_bits bits, const bool has_min, const vmt_m
     }
 }
 
-VMT_INLINE void neon_walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
-                          const vmt_mm_range *range) {
+VMT_BODY void neon_walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
+                        const vmt_mm_range *range) {
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < range->row_end; row += VMT_MM_PANEL) {
             neon_tile(bits, has_min, args, panel, row, VMT_MIN(range->row_end - row, VMT_MM_PANEL));

@@ -9,11 +9,6 @@
 
 #include <immintrin.h>
 
-#define VMT_INLINE static inline __attribute__((always_inline))
-
-/* Loops whose trip count is a constant after inlining: arrays in them become registers. */
-#define VMT_UNROLL _Pragma("GCC unroll 16")
-
 typedef enum quant_bits { BITS_4 = 4, BITS_5 = 5, BITS_6 = 6, BITS_8 = 8 } quant_bits;
 
 typedef struct zmm_scales { /* lanes are output rows */
