@@ -23,8 +23,8 @@ typedef struct vmt_answer_event {
 
 typedef void (*vmt_answer_sink)(void *ctx, const vmt_answer_event *event);
 
-/* What the choice has said since the last delta, or all of it, as events: the rest of an open call, reasoning, text, calls.
- * Ends of calls are marked in the choice's output. */
+/* What the choice has said since the last delta, or all of it, as events: the rest of an open call, reasoning, text,
+ * calls.  Ends of calls are marked in the choice's output. */
 void vmt_answer_read(vmt_job *job, vmt_choice *choice, vmt_answer_sink sink, void *ctx);
 
 /* prefix and 24 random hexadecimal digits, for items and calls. */

@@ -1,5 +1,7 @@
 """Anthropic Messages, OpenAI Responses and the Ollama API, through their official clients."""
 
+import json
+
 import anthropic
 import ollama
 import openai
@@ -7,6 +9,7 @@ import pytest
 import requests
 
 from conftest import MODEL, Server
+from test_tools import HERMES, TEMPLATE, start
 
 QUESTION = "What is the capital of France? Answer in one sentence."
 
@@ -19,6 +22,19 @@ def claude(server):
 @pytest.fixture(scope="module")
 def llama(server):
     return ollama.Client(host=server.url)
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory, model_file):
+    """A model that says what it is told, with tool calls and reasoning."""
+    s = start(tmp_path_factory.mktemp("dialects"), HERMES,
+              template="{# #}{% if false %}<tool_call> </think>{% endif %}" + TEMPLATE)
+    yield s
+    assert s.stop() == 0, s.log
+
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
+WEATHER = {"city": "Paris", "days": 3}
 
 
 # ---- Anthropic Messages
@@ -67,18 +83,74 @@ def test_message_history_is_cached(claude):
     assert again.usage.cache_read_input_tokens >= 96
 
 
-def test_message_tools_and_results_are_taken(claude):
-    m = claude.messages.create(
-        model=MODEL, max_tokens=8,
-        tools=[{"name": "add", "description": "adds", "input_schema": {"type": "object", "properties": {}}},
-               {"type": "web_search_20250305", "name": "web_search"}],
-        messages=[{"role": "user", "content": "add 1 and 2"},
-                  {"role": "assistant", "content": [
-                      {"type": "thinking", "thinking": "use the tool", "signature": "abc"},
-                      {"type": "text", "text": "Adding."},
-                      {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {"a": 1, "b": 2}}]},
-                  {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "3"}]}])
-    assert m.usage.output_tokens > 0
+CLAUDE_TOOLS = [{"name": "get_weather", "description": "Weather", "input_schema": SCHEMA},
+                {"name": "get_time", "input_schema": {"type": "object"}},
+                {"type": "web_search_20250305", "name": "web_search"}]
+
+
+def tell_claude(scripted, what, **kw):
+    client = anthropic.Anthropic(base_url=scripted.url, api_key="none", max_retries=0, timeout=60)
+    args = dict(model=MODEL, max_tokens=900, tools=CLAUDE_TOOLS,
+                messages=[{"role": "user", "content": f"say {what} now"}], **kw)
+    whole = client.messages.create(**args)
+    with client.messages.stream(**args) as stream:
+        streamed = stream.get_final_message()
+    def plain(m):
+        return [b.model_dump(include={"type", "text", "thinking", "name", "input"}) for b in m.content]
+
+    assert plain(streamed) == plain(whole)
+    assert streamed.stop_reason == whole.stop_reason and streamed.usage.output_tokens == whole.usage.output_tokens
+    return whole
+
+
+def test_message_tool_use(scripted):
+    m = tell_claude(scripted, "one")
+    assert [b.type for b in m.content] == ["text", "tool_use"] and m.stop_reason == "tool_use"
+    assert m.content[0].text.strip() == "Let me look." and m.content[1].name == "get_weather" and m.content[1].input == WEATHER
+    m = tell_claude(scripted, "two")
+    assert [(b.name, b.input) for b in m.content] == [("get_weather", WEATHER), ("get_time", {})]
+    assert m.content[0].id != m.content[1].id
+    single = tell_claude(scripted, "two", tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+    assert [b.name for b in single.content] == ["get_weather"]
+
+
+def test_message_thinking(scripted):
+    m = tell_claude(scripted, "plans")
+    assert [b.type for b in m.content] == ["thinking", "tool_use"]
+    assert m.content[0].thinking.strip() == "hm" and m.content[0].signature
+    assert [b.type for b in tell_claude(scripted, "thinks").content] == ["thinking", "text"]
+
+
+def test_message_broken_call_is_text(scripted):
+    m = tell_claude(scripted, "broken")
+    assert m.stop_reason == "end_turn" and m.content[0].text.strip() == HERMES["broken"]
+
+
+def test_torn_call_leaves_a_whole_stream(scripted):
+    """A call that breaks after it was announced: its block ends, and the model's own text follows."""
+    client = anthropic.Anthropic(base_url=scripted.url, api_key="none", max_retries=0, timeout=60)
+    ask = [{"role": "user", "content": "say torn now"}]
+    with client.messages.stream(model=MODEL, max_tokens=900, tools=CLAUDE_TOOLS, messages=ask) as stream:
+        m = stream.get_final_message()
+    assert m.stop_reason == "end_turn" and m.content[-1].type == "text" and "Paris" in m.content[-1].text
+    whole = client.messages.create(model=MODEL, max_tokens=900, tools=CLAUDE_TOOLS, messages=ask)
+    assert [b.type for b in whole.content] == ["text"] and whole.content[0].text.strip() == HERMES["torn"]
+    events = list(scripted.client().responses.create(model=MODEL, tools=FUNCTIONS, input="say torn now", stream=True))
+    statuses = [(i.type, i.status) for i in events[-1].response.output]
+    assert statuses[-1] == ("message", "completed") and ("function_call", "completed") not in statuses
+    again = scripted.client().responses.create(model=MODEL, input="say plain now", tools=FUNCTIONS,
+                                               previous_response_id=events[-1].response.id)
+    assert again.status == "completed"
+
+
+def test_message_history_of_tools_is_taken(scripted):
+    client = anthropic.Anthropic(base_url=scripted.url, api_key="none", max_retries=0, timeout=60)
+    messages = [{"role": "user", "content": "say one now"}]
+    m = client.messages.create(model=MODEL, max_tokens=900, tools=CLAUDE_TOOLS, messages=messages)
+    messages += [{"role": "assistant", "content": m.content},
+                 {"role": "user", "content": [{"type": "tool_result", "tool_use_id": m.content[1].id,
+                                               "content": [{"type": "text", "text": "say plain now"}]}]}]
+    assert client.messages.create(model=MODEL, max_tokens=900, tools=CLAUDE_TOOLS, messages=messages).usage
 
 
 def test_count_tokens_agrees_with_usage(claude):
@@ -160,19 +232,60 @@ def test_response_goes_on_from_a_former_one(client):
         client.responses.cancel(second.id)
 
 
-def test_response_as_codex_asks(client):
-    r = client.responses.create(
-        model=MODEL, instructions="You are a coding agent.", store=False, parallel_tool_calls=False, tool_choice="auto",
-        include=["reasoning.encrypted_content"], max_output_tokens=8, prompt_cache_key="k",
-        tools=[{"type": "function", "name": "shell", "description": "runs", "strict": False,
-                "parameters": {"type": "object", "properties": {}}},
-               {"type": "custom", "name": "apply_patch"}, {"type": "web_search"}],
-        input=[{"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "rules"}]},
-               {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "list files"}]},
-               {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
-               {"type": "function_call", "call_id": "call_1", "name": "shell", "arguments": "{}"},
-               {"type": "function_call_output", "call_id": "call_1", "output": "a.c"}])
-    assert r.usage.output_tokens > 0
+FUNCTIONS = [{"type": "function", "name": "get_weather", "description": "Weather", "strict": False, "parameters": SCHEMA},
+             {"type": "namespace", "name": "clock", "tools": [{"type": "function", "name": "get_time", "parameters": {}}]},
+             {"type": "custom", "name": "apply_patch"}, {"type": "web_search"}]
+
+
+def tell_codex(scripted, what, **kw):
+    """As Codex asks; whole and streamed answers agree."""
+    args = dict(model=MODEL, instructions="You are a coding agent.", tools=FUNCTIONS, tool_choice="auto",
+                parallel_tool_calls=True, include=["reasoning.encrypted_content"], prompt_cache_key="k",
+                input=[{"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "rules"}]},
+                       {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"say {what} now"}]}],
+                **kw)
+    client = scripted.client()
+    whole = client.responses.create(**args)
+    events = list(client.responses.create(stream=True, **args))
+    last = events[-1]
+    assert last.type == "response.completed"
+    done = [e.item for e in events if e.type == "response.output_item.done"]
+    def plain(items):
+        return [i.model_dump(exclude={"id", "call_id"}) for i in items]
+
+    assert plain(done) == plain(last.response.output) == plain(whole.output)
+    for i in done:
+        if i.type == "function_call":
+            deltas = [e.delta for e in events if e.type == "response.function_call_arguments.delta" and e.item_id == i.id]
+            assert "".join(deltas) == i.arguments
+    return whole
+
+
+def test_response_calls(scripted):
+    r = tell_codex(scripted, "one")
+    assert [i.type for i in r.output] == ["message", "function_call"]
+    assert r.output[1].name == "get_weather" and json.loads(r.output[1].arguments) == WEATHER
+    r = tell_codex(scripted, "plans")
+    assert [i.type for i in r.output] == ["reasoning", "function_call"]
+    assert r.output[0].content[0].text.strip() == "hm" and r.usage.output_tokens_details.reasoning_tokens > 0
+
+
+def test_response_history_of_calls(scripted):
+    """A former response's calls are replayed, and the answer to one goes on from there."""
+    client = scripted.client()
+    first = client.responses.create(model=MODEL, input="say plans now", tools=FUNCTIONS)
+    call = first.output[-1]
+    second = client.responses.create(
+        model=MODEL, previous_response_id=first.id, tools=FUNCTIONS,
+        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "12:00"}])
+    assert second.usage.input_tokens > first.usage.input_tokens
+    third = client.responses.create(model=MODEL, tools=FUNCTIONS, store=False, input=[
+        {"role": "user", "content": "say plans now"}, *[i.model_dump() for i in first.output],
+        {"type": "function_call_output", "call_id": call.call_id, "output": "12:00"}])
+    assert third.usage.input_tokens == second.usage.input_tokens
+
+
+def test_response_probe(client):
     assert client.responses.create(model=MODEL, input=[], max_output_tokens=1).status == "incomplete"
 
 
@@ -226,3 +339,23 @@ def test_ollama_curl_needs_no_content_type(server):
                       '"options":{"num_predict":2}}' % MODEL, timeout=120)
     assert r.status_code == 200 and r.headers["content-type"] == "application/x-ndjson"
     assert r.text.count("\n") >= 2
+
+
+def test_ollama_calls_and_thinking(scripted):
+    llama = ollama.Client(host=scripted.url)
+    tools = [{"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}]
+    args = dict(model=MODEL, messages=[{"role": "user", "content": "say one now"}], tools=tools)
+    whole = llama.chat(**args)
+    assert whole.message.content.strip() == "Let me look." and whole.done_reason == "stop"
+    assert [(c.function.name, c.function.arguments) for c in whole.message.tool_calls] == [("get_weather", WEATHER)]
+    calls = [c for p in llama.chat(stream=True, **args) for c in p.message.tool_calls or []]
+    assert [c.function.arguments for c in calls] == [WEATHER]
+    again = llama.chat(model=MODEL, tools=tools, messages=[
+        {"role": "user", "content": "say one now"}, whole.message,
+        {"role": "tool", "tool_name": "get_weather", "content": "say plain now"}])
+    assert again.done
+    thought = llama.chat(model=MODEL, messages=[{"role": "user", "content": "say thinks now"}], think=True)
+    assert thought.message.thinking.strip() == "hm" and thought.message.content.strip() == "Hi"
+    streamed = list(llama.generate(model=MODEL, prompt="say thinks now", stream=True))
+    assert "".join(p.thinking or "" for p in streamed).strip() == "hm"
+    assert "".join(p.response for p in streamed).strip() == "Hi"
