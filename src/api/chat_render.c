@@ -35,6 +35,14 @@ static bool check_kwargs(vmt_json kwargs, vmt_fault *fault) {
                                   "chat_template_kwargs is larger than %zu bytes.", VMT_TEMPLATE_KWARGS_BYTES_MAX);
 }
 
+bool vmt_reasoning_effort_is_known(vmt_str effort) {
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    for (size_t i = 0; i < VMT_COUNT(efforts); i++) {
+        if (vmt_str_eq_c(effort, efforts[i])) return true;
+    }
+    return false;
+}
+
 bool vmt_conversation_read(vmt_conversation *c, vmt_json body, vmt_fault *fault) {
     c->add_generation_prompt = true;
     if (!vmt_fields_read(conversation_table, VMT_COUNT(conversation_table), body, c, fault)) return false;
@@ -42,10 +50,7 @@ bool vmt_conversation_read(vmt_conversation *c, vmt_json body, vmt_fault *fault)
         return vmt_fault_rule(fault, "continue_final_message", NULL,
                               "Cannot set both `continue_final_message` and `add_generation_prompt` to True.");
     }
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-    bool is_known = !c->reasoning_effort.ptr;
-    for (size_t i = 0; i < VMT_COUNT(efforts); i++)
-        is_known = is_known || vmt_str_eq_c(c->reasoning_effort, efforts[i]);
+    bool is_known = !c->reasoning_effort.ptr || vmt_reasoning_effort_is_known(c->reasoning_effort);
     if (!is_known) {
         return vmt_fault_schema(
             fault, "reasoning_effort",

@@ -21,6 +21,7 @@ typedef struct vmt_conversation {
 
 /* Fields of the body that make a conversation; shared by chat and /tokenize. */
 bool vmt_conversation_read(vmt_conversation *conversation, vmt_json body, vmt_fault *fault);
+bool vmt_reasoning_effort_is_known(vmt_str effort);
 /* What job->output becomes for an answer to this conversation, whose rendered prompt stands in conversation->prompt. */
 typedef struct vmt_answer_rules {
     vmt_tool_choice tool_choice;

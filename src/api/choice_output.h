@@ -36,6 +36,7 @@ typedef struct vmt_choice_call {
     vmt_buf args; /* of a stream: not sent yet */
     bool is_sent; /* its start */
     bool is_whole;
+    bool is_ended; /* its end was told, by dialects that tell it */
 } vmt_choice_call;
 
 typedef struct vmt_choice_output {

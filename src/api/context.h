@@ -25,12 +25,15 @@ struct vmt_api {
     vmt_waker *text_waker;     /* a text thread has finished a job */
     vmt_waker *progress_waker; /* the engine has published something */
     vmt_timer *ping_timer;
+    struct vmt_response_store *responses;
 
     vmt_job *jobs; /* every job that still has memory, newest first */
     uint32_t num_jobs;
     uint32_t num_generating;    /* what /load shows */
     _Atomic uint64_t num_seeds; /* seeds drawn for requests that gave none */
     char fingerprint[64];
+    int64_t created_unix_ns;
+    uint64_t model_bytes; /* of the model's file; 0: it is none */
 };
 
 /* A route's handler answers, or makes a job that will. */

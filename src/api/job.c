@@ -49,6 +49,7 @@ static void drop_request_text(vmt_job *job) {
 
 static void free_job(vmt_job *job) {
     vmt_api *api = job->api;
+    if (job->dialect->on_free && job->request) job->dialect->on_free(job);
     for (uint32_t i = 0; job->gens && i < job->num_prompts; i++) {
         if (job->gens[i].gen) vmt_generation_destroy(job->gens[i].gen);
     }
@@ -154,8 +155,10 @@ static void set_answered(vmt_job *job) {
     }
 }
 
-static void respond(vmt_job *job, int status, const char *content_type, const vmt_buf *body) {
+static void respond(vmt_job *job, int status, const vmt_buf *body) {
     vmt_http_exchange *x = job->x;
+    const char *content_type = status == 200 ? job->dialect->content_type : NULL;
+    if (!content_type) content_type = "application/json";
     set_answered(job);
     vmt_http_respond(x, status, content_type, vmt_buf_str(body));
 }
@@ -172,10 +175,14 @@ static void fail(vmt_job *job) {
     job->dialect->on_error(&job->fault, &job->out);
     if (!job->has_begun) {
         if (job->fault.kind == VMT_FAULT_BUSY) vmt_http_add_header(job->x, "Retry-After", VMT_STR(RETRY_AFTER_S));
-        respond(job, status, "application/json", &job->out);
+        respond(job, status, &job->out);
         return;
     }
-    vmt_sse_event(job->x, NULL, vmt_buf_str(&job->out));
+    if (job->dialect->on_stream_error) {
+        job->dialect->on_stream_error(job);
+    } else {
+        vmt_sse_event(job->x, NULL, vmt_buf_str(&job->out));
+    }
     if (job->dialect->end_of_stream) vmt_sse_event(job->x, NULL, vmt_str_from(job->dialect->end_of_stream));
     vmt_http_exchange *x = job->x;
     set_answered(job);
@@ -214,13 +221,21 @@ const char *vmt_choice_finish_name(const vmt_choice *choice) {
 static void begin_stream(vmt_job *job) {
     if (job->has_begun) return;
     job->has_begun = true;
-    vmt_sse_begin(job->x);
+    if (job->dialect->is_ndjson) {
+        vmt_http_stream_begin(job->x, 200, "application/x-ndjson");
+    } else {
+        vmt_sse_begin(job->x);
+    }
 }
 
 void vmt_job_send(vmt_job *job, const char *event_name, const vmt_buf *data) {
     begin_stream(job);
     job->last_write_ns = vmt_clock_ns();
-    vmt_sse_event(job->x, event_name, vmt_buf_str(data));
+    if (job->dialect->is_ndjson) {
+        vmt_http_stream_write(job->x, vmt_buf_str(data));
+    } else {
+        vmt_sse_event(job->x, event_name, vmt_buf_str(data));
+    }
 }
 
 /* Text of one token through the stop strings.  Output up to min_tokens can't stop anything. */
@@ -361,6 +376,12 @@ static void pump_again(vmt_job *job) {
     vmt_waker_wake(job->api->progress_waker);
 }
 
+static void start_stream(vmt_job *job) {
+    if (!job->dialect->on_start || job->has_started) return;
+    job->has_started = true;
+    job->dialect->on_start(job);
+}
+
 /* false: nothing more may be sent now, or the job is answered. */
 static bool stream_choice(vmt_job *job, vmt_choice *choice) {
     if (job->has_begun && !vmt_http_stream_writable(job->x))
@@ -371,10 +392,7 @@ static bool stream_choice(vmt_job *job, vmt_choice *choice) {
     bool is_due = choice->is_finished || (choice->num_unsent > 0 && !choice->has_sent) ||
                   choice->num_unsent >= job->stream_interval;
     if (!is_due) return true;
-    if (job->dialect->on_start && !job->has_started) {
-        job->has_started = true;
-        job->dialect->on_start(job);
-    }
+    start_stream(job);
     if (job->dialect->on_prompt && !choice->has_prompt_sent) {
         if (job->dialect->on_prompt(job, choice)) {
             pump_again(job);
@@ -413,7 +431,7 @@ static void finish_job(vmt_job *job) {
         job->stage = VMT_JOB_RUNNING;
     }
     job->dialect->on_final(job);
-    respond(job, 200, "application/json", &job->out);
+    respond(job, 200, &job->out);
 }
 
 /* Choices [first, end) have news. */
@@ -483,6 +501,7 @@ static void submit(vmt_job *job) {
         }
         job->gens[i].is_submitted = true;
     }
+    if (job->fields.stream && job->dialect->starts_early) start_stream(job);
 }
 
 static void after_parse(vmt_job *job) {
@@ -494,7 +513,7 @@ static void after_parse(vmt_job *job) {
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "the answer is longer than this server can hold");
         fail(job);
     } else if (job->num_prompts == 0 || job->dialect->no_engine) {
-        respond(job, 200, "application/json", &job->out);
+        respond(job, 200, &job->out);
     } else if (job->is_aborted || !vmt_api_is_ready(job->api)) {
         vmt_fault_other(&job->fault, VMT_FAULT_LOADING, NULL, "the server is shutting down");
         fail(job);
@@ -517,7 +536,7 @@ void vmt_jobs_on_text_done(void *ctx) {
                             "the answer is longer than this server can hold");
             fail(job);
         } else {
-            respond(job, 200, "application/json", &job->out);
+            respond(job, 200, &job->out);
         }
         free_if_done(job);
     }
@@ -600,9 +619,13 @@ void vmt_jobs_on_ping_timer(void *ctx) {
         if (job->stage != VMT_JOB_RUNNING || !job->fields.stream || !job->x) continue;
         if (now_ns - job->last_write_ns < interval_ns) continue;
         if (job->has_begun && !vmt_http_stream_writable(job->x)) continue;
-        begin_stream(job);
         job->last_write_ns = now_ns;
-        vmt_sse_ping(job->x);
+        if (job->dialect->on_ping) {
+            job->dialect->on_ping(job);
+        } else if (!job->dialect->is_ndjson) {
+            begin_stream(job);
+            vmt_sse_ping(job->x);
+        }
     }
     vmt_timer_start(api->ping_timer, VMT_MAX(interval_ns / 2, NS_PER_MS));
 }
