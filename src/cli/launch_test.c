@@ -2,6 +2,7 @@
 #include "base/test.h"
 
 #include "base/file.h"
+#include "base/rng.h"
 #include "cli/launch_tools.h"
 #include "cli/settings_file.h"
 #include "cli/settings_text.h"
@@ -106,6 +107,39 @@ static void taking_the_block_out_gives_the_text_back(vmt_test *t) {
     bool found = false;
     vmt_expect_slice(t, removed(t, VMT_STR("{\n// >>> vmetal\n}"), &found),
                      VMT_STR("its line \">>> vmetal\" has no \"<<< vmetal\" after it"));
+}
+
+/* Whatever the text: either it is refused, or the result is JSON of which the block comes out without a trace. */
+static void survives_mutation(vmt_test *t) {
+    static const char text[] = "// c\n{\n  \"a\": [1, {\"b\": \"x\\\"}\"},], /* y */\n  \"language_models\": "
+                               "{\"openai_compatible\": {\"q\": null,},},\n  \"z\": -1e3\n}\n";
+    static const char alphabet[] = "{}[],:\"\\/* \n#a>";
+    uint64_t state = t->seed;
+    uint32_t num_merged = 0;
+    for (uint32_t round = 0; round < 4000; round++) {
+        char copy[sizeof text];
+        memcpy(copy, text, sizeof text);
+        for (uint32_t i = 0; i < 1 + round % 3; i++) {
+            copy[vmt_splitmix64(&state) % (sizeof text - 1)] =
+                alphabet[vmt_splitmix64(&state) % (sizeof alphabet - 1)];
+        }
+        vmt_buf out, back;
+        bool found = false;
+        vmt_buf_init(&out, 0);
+        vmt_buf_init(&back, 0);
+        vmt_str before = {copy, sizeof text - 1};
+        if (vmt_settings_add_member(before, zed_path, 2, "vmetal", VMT_STR(VALUE), &out, NULL) == VMT_OK) {
+            num_merged++;
+            vmt_expect_eq(t, vmt_settings_remove_block(vmt_buf_str(&out), &back, &found, NULL), VMT_OK);
+            vmt_expect_slice(t, vmt_buf_str(&back), before);
+            vmt_buf_clear(&back);
+            vmt_expect(t, vmt_settings_add_member(vmt_buf_str(&out), zed_path, 2, "vmetal", VMT_STR(VALUE), &back,
+                                                  NULL) == VMT_E_INVALID);
+        }
+        vmt_buf_free(&out);
+        vmt_buf_free(&back);
+    }
+    vmt_expect(t, num_merged > 100);
 }
 
 static vmt_str with_item(vmt_test *t, const char *text) {
@@ -292,6 +326,28 @@ static void claude_is_told_by_its_environment(vmt_test *t) {
     vmt_expect_eq(t, plan.num_args, 0);
 }
 
+static void claude_sums_up_before_the_context_is_full(vmt_test *t) {
+    static const struct {
+        int64_t context;
+        const char *output, *window, *percent;
+    } rows[] = {
+        {8192, "2048", "100000", "6"},
+        {65536, "16384", "100000", "49"},
+        {131072, "32000", "131072", "75"},
+        {4000000, "32000", "1000000", "96"},
+        {0, "4096", "(not there)", "(not there)"},
+    };
+    for (size_t i = 0; i < VMT_COUNT(rows); i++) {
+        vmt_launch_plan plan = {.arena = t->arena};
+        vmt_launch_server s = server;
+        s.context_max = rows[i].context;
+        vmt_launch_tool_find(VMT_STR("claude"))->plan(&plan, &s);
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_CODE_MAX_OUTPUT_TOKENS"), vmt_str_from(rows[i].output));
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_CODE_AUTO_COMPACT_WINDOW"), vmt_str_from(rows[i].window));
+        vmt_expect_slice(t, variable(&plan, "CLAUDE_AUTOCOMPACT_PCT_OVERRIDE"), vmt_str_from(rows[i].percent));
+    }
+}
+
 static void codex_is_told_by_overrides(vmt_test *t) {
     static const char *const want[] = {
         "-c",
@@ -333,6 +389,7 @@ static const vmt_test_case cases[] = {
     {"a_member_joins_the_deepest_object_there_is", a_member_joins_the_deepest_object_there_is},
     {"what_cannot_be_merged_is_refused", what_cannot_be_merged_is_refused},
     {"taking_the_block_out_gives_the_text_back", taking_the_block_out_gives_the_text_back},
+    {"survives_mutation", survives_mutation},
     {"an_item_joins_the_list", an_item_joins_the_list},
     {"a_file_comes_back_as_it_was", a_file_comes_back_as_it_was},
     {"a_change_made_meanwhile_survives_the_undoing", a_change_made_meanwhile_survives_the_undoing},
@@ -340,6 +397,7 @@ static const vmt_test_case cases[] = {
     {"a_file_made_for_the_block_goes_with_it", a_file_made_for_the_block_goes_with_it},
     {"a_refusal_touches_nothing", a_refusal_touches_nothing},
     {"claude_is_told_by_its_environment", claude_is_told_by_its_environment},
+    {"claude_sums_up_before_the_context_is_full", claude_sums_up_before_the_context_is_full},
     {"codex_is_told_by_overrides", codex_is_told_by_overrides},
     {"opencode_gets_json_in_a_variable", opencode_gets_json_in_a_variable},
     {NULL, NULL},

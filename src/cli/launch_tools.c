@@ -46,6 +46,19 @@ static vmt_str keep(vmt_launch_plan *p, vmt_buf *text) {
 
 /* ---- Claude Code: environment */
 
+/* It sums a conversation up when a share of a window is used, and takes no window below 100,000 tokens: a smaller
+ * context becomes a smaller share. */
+#define WINDOW_MIN 100000
+#define WINDOW_MAX 1000000
+
+static void set_claude_window(vmt_launch_plan *p, const vmt_launch_server *server) {
+    if (server->context_max <= 0) return;
+    int64_t window = VMT_MIN(VMT_MAX(server->context_max, WINDOW_MIN), WINDOW_MAX);
+    int64_t room = VMT_MIN(server->context_max, WINDOW_MAX) - output_tokens(server);
+    set_int(p, "CLAUDE_CODE_AUTO_COMPACT_WINDOW", window);
+    set_int(p, "CLAUDE_AUTOCOMPACT_PCT_OVERRIDE", VMT_MAX(100 * room / window, 1));
+}
+
 static void plan_claude(vmt_launch_plan *p, const vmt_launch_server *server) {
     static const char *const models[] = {"ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL",
                                          "ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL",
@@ -56,7 +69,8 @@ static void plan_claude(vmt_launch_plan *p, const vmt_launch_server *server) {
     unset(p, "ANTHROPIC_API_KEY");
     for (size_t i = 0; i < VMT_COUNT(models); i++) set(p, models[i], server->model);
     set_int(p, "CLAUDE_CODE_MAX_OUTPUT_TOKENS", output_tokens(server));
-    /* It opens the system prompt with a line that differs between requests: no prefix would ever be known. */
+    set_claude_window(p, server);
+    /* Some versions open the system prompt with a line that differs between requests: no prefix would be known. */
     set(p, "CLAUDE_CODE_ATTRIBUTION_HEADER", VMT_STR("0"));
 }
 
