@@ -126,9 +126,22 @@ void vmt_chat_request_copy(vmt_json_writer *w, vmt_json from, const char *const 
     }
 }
 
-void vmt_chat_request_effort(vmt_json_writer *w, vmt_json effort) {
+/* Models that know three efforts get the nearest one: agents choose from a longer list, whatever the model. */
+static vmt_str nearest_effort(const vmt_job *job, vmt_str word) {
+    static const struct {
+        const char *asked, *nearest;
+    } rows[] = {{"none", "low"}, {"minimal", "low"}, {"xhigh", "high"}, {"max", "high"}};
+    if (!vmt_tool_dialect_is_whole_answer(job->api->output_rules.dialect)) return word;
+    for (size_t i = 0; i < VMT_COUNT(rows); i++) {
+        if (vmt_str_eq_c(word, rows[i].asked)) return vmt_str_from(rows[i].nearest);
+    }
+    return word;
+}
+
+void vmt_chat_request_effort(const vmt_job *job, vmt_json_writer *w, vmt_json effort) {
     vmt_str word;
     if (!vmt_json_get_str(effort, &word) || !vmt_reasoning_effort_is_known(word)) return;
+    word = nearest_effort(job, word);
     vmt_json_key(w, "reasoning_effort");
     vmt_json_str(w, word);
 }

@@ -23,7 +23,7 @@ bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_toke
 /* Members that mean the same in both forms: those of names that are there. */
 void vmt_chat_request_copy(vmt_json_writer *w, vmt_json from, const char *const *names, size_t num_names);
 /* "reasoning_effort", if it is a word that chat knows; others come and go with the clients and are passed over. */
-void vmt_chat_request_effort(vmt_json_writer *w, vmt_json effort);
+void vmt_chat_request_effort(const vmt_job *job, vmt_json_writer *w, vmt_json effort);
 /* "response_format" for a JSON schema. */
 void vmt_chat_request_schema(vmt_json_writer *w, vmt_str name, vmt_json schema);
 

@@ -357,7 +357,7 @@ static bool write_body(vmt_job *job, const vmt_messages_fields *f, vmt_json body
     vmt_chat_builder_end(&b);
     size_t num_tools = write_tools(w, f->tools);
     if (!write_tool_choice(w, f->tool_choice, num_tools, &job->fault)) return false;
-    vmt_chat_request_effort(w, VMT_JSON_AT(f->output_config, "effort"));
+    vmt_chat_request_effort(job, w, VMT_JSON_AT(f->output_config, "effort"));
     vmt_json format = VMT_JSON_AT(f->output_config, "format");
     if (vmt_json_get_str(VMT_JSON_AT(format, "type"), &word) && vmt_str_eq_c(word, "json_schema")) {
         vmt_chat_request_schema(w, VMT_STR("output"), VMT_JSON_AT(format, "schema"));

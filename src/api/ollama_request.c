@@ -73,10 +73,10 @@ static void write_format(vmt_json_writer *w, vmt_json format) {
     }
 }
 
-static void write_think(vmt_json_writer *w, vmt_json think) {
+static void write_think(const vmt_job *job, vmt_json_writer *w, vmt_json think) {
     bool is_on;
     if (!vmt_json_get_bool(think, &is_on)) {
-        vmt_chat_request_effort(w, think);
+        vmt_chat_request_effort(job, w, think);
         return;
     }
     vmt_json_key(w, "chat_template_kwargs");
@@ -98,9 +98,9 @@ static vmt_json_writer begin_body(const vmt_ollama_fields *f, vmt_str served, vm
     return w;
 }
 
-static void end_body(vmt_json_writer *w, const vmt_ollama_fields *f) {
+static void end_body(const vmt_job *job, vmt_json_writer *w, const vmt_ollama_fields *f) {
     write_format(w, f->format);
-    write_think(w, f->think);
+    write_think(job, w, f->think);
     vmt_json_end_object(w);
 }
 
@@ -162,7 +162,7 @@ bool vmt_ollama_translate_chat(vmt_job *job, const vmt_ollama_fields *f, vmt_str
         vmt_json_key(&w, "tools");
         vmt_json_value(&w, f->tools);
     }
-    end_body(&w, f);
+    end_body(job, &w, f);
     return true;
 }
 
@@ -179,6 +179,6 @@ bool vmt_ollama_translate_generate(vmt_job *job, const vmt_ollama_fields *f, vmt
         vmt_chat_builder_text(&b, f->prompt);
         vmt_chat_builder_end(&b);
     }
-    end_body(&w, f);
+    end_body(job, &w, f);
     return true;
 }

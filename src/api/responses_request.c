@@ -435,7 +435,7 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
     }
     request->items.tools = tools.list;
     request->items.num_tools = tools.count;
-    vmt_chat_request_effort(w, VMT_JSON_AT(f->reasoning, "effort"));
+    vmt_chat_request_effort(job, w, VMT_JSON_AT(f->reasoning, "effort"));
     write_format(w, VMT_JSON_AT(f->text, "format"));
     vmt_json_end_object(w);
     return true;
