@@ -52,8 +52,9 @@ static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *con
     return true;
 }
 
-/* is_count: nothing will be answered. */
-static bool read_and_render(vmt_job *job, vmt_buf *chat_body, bool is_count, vmt_str raw_prompt, vmt_buf *prompt) {
+/* options NULL: nothing will be answered. */
+static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options,
+                            vmt_buf *prompt) {
     vmt_conversation conversation = {.prompt = prompt};
     vmt_answer_rules rules;
     vmt_json body;
@@ -64,17 +65,19 @@ static bool read_and_render(vmt_job *job, vmt_buf *chat_body, bool is_count, vmt
     /* The old body's document holds the raw prompt, not the body itself. */
     take_body(job, chat_body);
     if (!vmt_job_read_common(job, &body)) return false;
-    if (raw_prompt.ptr) {
-        vmt_buf_append(prompt, raw_prompt);
+    if (options && options->raw_prompt.ptr) {
+        vmt_buf_append(prompt, options->raw_prompt);
         return true;
     }
-    return read_conversation(job, body, &conversation, &rules) && render(job, &conversation) &&
-           (is_count || vmt_conversation_wish(job, &conversation, &rules));
+    if (!read_conversation(job, body, &conversation, &rules) || !render(job, &conversation)) return false;
+    if (!options) return true;
+    if (options->tools_are_a_wish && !job->api->output_rules.dialect) rules.tool_choice = VMT_TOOLS_NONE;
+    return vmt_conversation_wish(job, &conversation, &rules);
 }
 
 bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, false, options->raw_prompt, &prompt);
+    bool ok = read_and_render(job, chat_body, options, &prompt);
     if (ok) {
         job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
         ok = job->prompts != NULL;
@@ -102,7 +105,7 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
 
 bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_tokens) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, true, (vmt_str){0}, &prompt);
+    bool ok = read_and_render(job, chat_body, NULL, &prompt);
     if (ok) {
         vmt_tokens tokens = {0};
         vmt_err err = {0};

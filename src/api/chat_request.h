@@ -10,6 +10,9 @@
 typedef struct vmt_chat_request_options {
     int64_t max_tokens; /* VMT_FIELD_UNSET: what is left of the context.  More than that is cut to it. */
     const char *max_tokens_param;
+    /* Tools that the model has no known way to call are no error: agents always bring theirs, and the answer is
+     * text. */
+    bool tools_are_a_wish;
     vmt_str raw_prompt; /* if there: the prompt itself, and the body has no messages */
 } vmt_chat_request_options;
 

@@ -80,8 +80,8 @@ static bool parse(vmt_job *job) {
     job->request = m;
     bool ok = m && vmt_messages_translate(job, &fields, false, &chat_body);
     if (ok) {
-        const vmt_chat_request_options options = {.max_tokens = fields.max_tokens,
-                                                  .max_tokens_param = "max_tokens"};
+        const vmt_chat_request_options options = {
+            .max_tokens = fields.max_tokens, .max_tokens_param = "max_tokens", .tools_are_a_wish = true};
         m->blocks.send = fields.stream ? send_event : NULL;
         m->blocks.ctx = job;
         ok = vmt_chat_request_prepare(job, &chat_body, &options);

@@ -65,6 +65,9 @@ static const struct golden_case {
     {COUNT "?beta=true", "{\"model\":\"letters\"," USER("W") "}", 200,
      "{\"input_tokens\":7,\"context_management\":{\"original_input_tokens\":7}}"},
     {COUNT, "{\"model\":\"letters\"}", 400, INVALID("messages: Field required")},
+    /* Tools are no error where the model can't call them. */
+    {MESSAGES, "{" HEAD USER("W") ",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}]}", 200,
+     WHOLE("XYZ", "\"end_turn\"", "null", "7", "4")},
     /* What clients send and this server does not know. */
     {MESSAGES,
      "{" HEAD USER("W") ",\"metadata\":{\"user_id\":\"u\"},\"service_tier\":\"auto\",\"speed\":1,\"thinking\":{"

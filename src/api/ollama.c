@@ -86,6 +86,9 @@ static bool parse(vmt_job *job, bool is_chat) {
     o->is_chat = is_chat;
     if (is_chat ? vmt_json_size(fields.messages) == 0 : fields.prompt.len == 0)
         return answer_load(job, o, &fields);
+    if (vmt_json_size(fields.tools) > 0 && !job->api->output_rules.dialect) {
+        return vmt_fault_rule(&job->fault, NULL, NULL, "%.*s does not support tools", VMT_STR_ARG(o->model));
+    }
     vmt_buf chat_body = {0};
     const vmt_chat_request_options options = {
         .max_tokens = fields.num_predict,

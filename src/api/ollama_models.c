@@ -102,15 +102,11 @@ static void write_details(vmt_json_writer *w, const vmt_api *api) {
 }
 
 static void write_capabilities(vmt_json_writer *w, const vmt_api *api) {
-    const vmt_chat_template *tmpl = api->config.chat_template;
     vmt_json_key(w, "capabilities");
     vmt_json_begin_array(w);
     vmt_json_c_str(w, "completion");
-    if (tmpl && vmt_chat_template_mentions(tmpl, VMT_STR("tools"))) vmt_json_c_str(w, "tools");
-    if (tmpl && (vmt_chat_template_mentions(tmpl, VMT_STR("enable_thinking")) ||
-                 vmt_chat_template_mentions(tmpl, VMT_STR("<think>")))) {
-        vmt_json_c_str(w, "thinking");
-    }
+    if (api->output_rules.dialect) vmt_json_c_str(w, "tools");
+    if (api->output_rules.reasoning) vmt_json_c_str(w, "thinking");
     vmt_json_end_array(w);
 }
 

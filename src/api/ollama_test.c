@@ -81,6 +81,8 @@ static const struct golden_case {
      "{'error':'images were given, but this model takes text only. (parameter=images)'}"},
     {GENERATE, "{'model':'letters','prompt':'a','suffix':'b'}", 400,
      "{'error':'suffix is not supported. (parameter=suffix)'}"},
+    {CHAT, "{'model':'letters','tools':[{'type':'function','function':{'name':'f'}}]," USER("x") "}", 400,
+     "{'error':'letters does not support tools'}"},
     {"/api/pull", "{'model':'other'}", 404, "{'error':'model 'other' not found'}"},
     {"/api/embed", "{'model':'letters','input':'a'}", 501,
      "{'error':'/api/embed is not supported by this server'}"},

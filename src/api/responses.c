@@ -105,7 +105,8 @@ static bool parse(vmt_job *job) {
     bool ok = request && vmt_responses_translate(job, request, &chat_body);
     if (ok) {
         const vmt_chat_request_options options = {.max_tokens = request->max_output_tokens,
-                                                  .max_tokens_param = "max_output_tokens"};
+                                                  .max_tokens_param = "max_output_tokens",
+                                                  .tools_are_a_wish = true};
         request->items.send = request->stream ? send_event : NULL;
         request->items.ctx = job;
         ok = vmt_chat_request_prepare(job, &chat_body, &options);
