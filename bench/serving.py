@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 
+STREAMS = (1, 8, 32)
+OUT_TOKENS = 128
 WORDS = ("the river bread stone winter lamp garden seven letters harbour copper orchard quiet engine window paper "
          "mountain candle wheel silver thread market bridge violin planet").split()
 
@@ -133,14 +135,14 @@ def contenders(vmetal):
 
 def run(vmetal, model, rounds):
     rows = []
-    for streams in (1, 8, 16, 32, 64):
+    for streams in STREAMS:
         got = {}
-        for r in range(max(1, rounds // 2 + 1)):
+        for r in range(max(1, rounds // 2)):
             for kind, program in contenders(vmetal):
                 s = Server(kind, program, model, slots=streams)
                 try:
                     s.complete("warm up", 4)
-                    got.setdefault(kind, []).append(load(s, streams, max(2, streams * 2), 128, r * 1000 + streams))
+                    got.setdefault(kind, []).append(load(s, streams, max(2, streams * 2), OUT_TOKENS, r * 1000 + streams))
                 finally:
                     s.stop()
         row = {"streams": streams}

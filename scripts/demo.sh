@@ -19,7 +19,7 @@ while [ -z "$address" ]; do
     address=$(sed -n 's/.*event=ready address=\([^ ]*\).*/\1/p' "$log")
 done
 echo "> $question"
-"$vmetal" chat --url "$address/v1" --stats -q "$question"
+"$vmetal" chat --url "$address/v1" --temperature 0 --max-tokens 150 --stats -q "$question"
 kill -TERM "$pid"
 wait "$pid"
 trap 'rm -f "$log"' EXIT

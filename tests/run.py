@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 VENV = ROOT / ".venv"
-PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "requests>=2.31"]
+PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>=0.6,<1", "requests>=2.31"]
 ZIG = "ziglang==0.15.1"
 # Modules with threads of their own; the rest has nothing for the thread sanitizer to see.
 THREADED = "queue|log|pool|cpu|engine|generation|http|api|loop|server|render"
@@ -53,12 +53,20 @@ def count_junit(path, prefix):
             note("passed", name)
 
 
-def unit(build, title, cmake=(), only=None, env=None):
+def without_pypi(title):
+    note("failed" if CI else "skipped", title, "PyPI can't be reached")
+
+
+def unit(build, title, cmake=(), only=None, env=None, fetch=False):
     began = stage(title)
     built = run(["scripts/build.sh", build, "Release", "tests", *cmake])
     if built.returncode != 0:
         note("failed", title, "it does not build")
         return
+    print(f"    built in {time.monotonic() - began:.0f} s", flush=True)
+    # The default model, for the tests that compare it with the reference; without it they are skipped.
+    if fetch and run([f"{build}/vmetal", "fetch"], stdout=subprocess.DEVNULL).returncode != 0:
+        without_pypi("the default model")
     junit = ROOT / build / "junit.xml"
     junit.unlink(missing_ok=True)
     args = ["ctest", "--test-dir", build, "-j", "2", "--output-on-failure", "--output-junit", str(junit), "-Q"]
@@ -92,13 +100,9 @@ def python_packages():
     return None
 
 
-def without_pypi(title):
-    note("failed" if CI else "skipped", title, "PyPI can't be reached")
-
-
 def main():
     simple("tidy", [sys.executable, "tools/tidy"])
-    unit("build", "unit")
+    unit("build", "unit", fetch=True)
     unit("build-asan", "unit, address and undefined", ["-DVMT_SANITIZE=address,undefined"],
          env={"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_stack_use_after_return=0"})
     unit("build-tsan", "unit, thread", ["-DVMT_SANITIZE=thread"], only=THREADED)

@@ -63,11 +63,14 @@ def main():
     print('#include "text/unicode_class.h"\n')
     print("/* clang-format off */")
     print("const uint16_t vmt_unicode_block_of[%d] = {" % len(index))
-    for i in range(0, len(index), 32):
-        print(",".join(map(str, index[i : i + 32])) + ",")
+    for i in range(0, len(index), 20):
+        print(",".join(map(str, index[i : i + 20])) + ",")
     print("};\nconst uint8_t vmt_unicode_facts[%d][%d] = {" % (len(blocks), BLOCK))
     for block in blocks:
-        print("{" + ",".join(map(str, block)) + "},")
+        print("{")
+        for i in range(0, BLOCK, 24):
+            print(",".join(map(str, block[i : i + 24])) + ",")
+        print("},")
     print("};")
 
 

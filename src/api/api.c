@@ -1,15 +1,19 @@
 #include "api/api.h"
 #include "api/error.h"
 #include "api/job.h"
+#include "api/response_store.h"
 #include "api/routes.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "json/json_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define MODEL_LEN_UNKNOWN 131072u /* bounds of token histograms before the model is loaded */
 #define NS_PER_MS         1000000ull
+#define MODEL_PATH_MAX    4096
 
 /* ---- shared by endpoints */
 
@@ -37,9 +41,9 @@ vmt_str vmt_api_path(const vmt_api *api, const vmt_http_exchange *x) {
     vmt_str path = vmt_http_path(x), root = api->config.root_path;
     while (root.len && root.ptr[root.len - 1] == '/') root.len--;
     if (root.len && vmt_str_starts(path, root) && path.len > root.len && path.ptr[root.len] == '/') {
-        return vmt_str_slice(path, root.len, path.len);
+        path = vmt_str_slice(path, root.len, path.len);
     }
-    return path;
+    return vmt_route_rewrite(path);
 }
 
 int32_t vmt_api_find_model(const vmt_api_config *config, vmt_str name) {
@@ -56,11 +60,11 @@ bool vmt_api_is_ready(const vmt_api *api) {
 
 /* ---- requests */
 
-static void refuse_media_type(vmt_http_exchange *x) {
+static void refuse_media_type(vmt_http_exchange *x, const vmt_dialect *dialect) {
     vmt_fault fault = {0};
     vmt_buf body = {0};
     vmt_fault_schema(&fault, NULL, "Unsupported Media Type: Only 'application/json' is allowed");
-    vmt_fault_openai_body(&fault, &body);
+    dialect->on_error(&fault, &body);
     vmt_api_respond_json(x, vmt_fault_status(&fault), &body);
     vmt_buf_free(&body);
 }
@@ -91,7 +95,7 @@ void vmt_api_on_request(void *ctx, vmt_http_exchange *x) {
     if (vmt_cors_handle(&api->cors, x)) return;
     echo_request_id(api, x);
     if (!vmt_auth_allows(&api->auth, path, x)) {
-        vmt_http_respond(x, 401, "application/json", VMT_STR("{\"error\":\"Unauthorized\"}"));
+        vmt_http_respond(x, 401, "application/json", vmt_auth_refusal(path));
         return;
     }
     int status;
@@ -105,8 +109,8 @@ void vmt_api_on_request(void *ctx, vmt_http_exchange *x) {
     const vmt_route *route = &vmt_routes[idx];
     if (route->handler) {
         route->handler(api, x);
-    } else if (!is_json(x)) {
-        refuse_media_type(x);
+    } else if (!(route->flags & VMT_ROUTE_ANY_MEDIA) && !is_json(x)) {
+        refuse_media_type(x, route->dialect);
     } else {
         vmt_job_start(api, x, route->dialect);
     }
@@ -144,6 +148,18 @@ static void wake_for_text(void *ctx) {
     vmt_waker_wake(api->text_waker);
 }
 
+/* Once, at start: the loop must not ask a file system that may hang. */
+static void look_at_model(vmt_api *api) {
+    char path[MODEL_PATH_MAX];
+    struct stat st;
+    vmt_str root = api->config.model_root;
+    api->created_unix_ns = vmt_clock_unix_ns();
+    if (root.len == 0 || root.len >= sizeof path) return;
+    memcpy(path, root.ptr, root.len);
+    path[root.len] = 0;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) api->model_bytes = (uint64_t)st.st_size;
+}
+
 static void make_fingerprint(vmt_api *api) {
     vmt_str root = api->config.model_root;
     unsigned hash = (unsigned)vmt_hash_fast(root.ptr, root.len);
@@ -171,6 +187,7 @@ static vmt_status check_config(const vmt_api_config *config, vmt_err *err) {
 static vmt_status init(vmt_api *api, vmt_err *err) {
     const vmt_api_config *config = &api->config;
     VMT_TRY(check_config(config, err));
+    VMT_TRY(vmt_output_rules_resolve(&api->output_rules, config, err));
     VMT_TRY(vmt_auth_init(&api->auth, config->api_keys, config->num_api_keys, err));
     const vmt_cors_config cors = {config->cors_origins, config->cors_methods, config->cors_headers,
                                   config->cors_credentials};
@@ -178,6 +195,8 @@ static vmt_status init(vmt_api *api, vmt_err *err) {
     api->text_waker = vmt_waker_create(config->loop, vmt_jobs_on_text_done, api);
     api->progress_waker = vmt_waker_create(config->loop, vmt_jobs_on_progress, api);
     if (config->ping_interval_ms) api->ping_timer = vmt_timer_create(config->loop, vmt_jobs_on_ping_timer, api);
+    api->responses = vmt_response_store_create();
+    if (!api->responses) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of responses");
     if (!api->text_waker || !api->progress_waker || (config->ping_interval_ms && !api->ping_timer)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the API's wakers");
     }
@@ -193,6 +212,7 @@ vmt_status vmt_api_create(vmt_api **out, const vmt_api_config *config, vmt_err *
     api->config = *config;
     if (api->config.response_role.len == 0) api->config.response_role = VMT_STR("assistant");
     make_fingerprint(api);
+    look_at_model(api);
     vmt_metrics_init(&api->metrics, config->engine ? vmt_engine_max_model_len(config->engine) : MODEL_LEN_UNKNOWN);
     vmt_status status = init(api, err);
     if (status != VMT_OK) {
@@ -210,6 +230,7 @@ void vmt_api_destroy(vmt_api *api) {
     if (api->ping_timer) vmt_timer_destroy(api->ping_timer);
     if (api->text_waker) vmt_waker_destroy(api->text_waker);
     if (api->progress_waker) vmt_waker_destroy(api->progress_waker);
+    vmt_response_store_destroy(api->responses);
     vmt_cors_reset(&api->cors);
     free(api);
 }
@@ -224,6 +245,8 @@ void vmt_api_ready(vmt_api *api, const vmt_api_config *config) {
     api->config.kv_dtype_name = config->kv_dtype_name;
     api->config.enable_prefix_caching = config->enable_prefix_caching;
     api->config.engine = config->engine;
+    vmt_status status = vmt_output_rules_resolve(&api->output_rules, &api->config, NULL);
+    VMT_ASSERT(status == VMT_OK);
     vmt_metrics_init(&api->metrics, vmt_engine_max_model_len(config->engine));
 }
 

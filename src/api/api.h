@@ -48,6 +48,9 @@ typedef struct vmt_api_config { /* everything is borrowed until destroy */
     uint32_t ping_interval_ms; /* SSE comment while nothing was sent for so long; 0: never */
     bool trust_request_chat_template, enable_prompt_tokens_details, force_include_usage, tokenizer_info_endpoint,
         server_load_tracking, request_id_headers, return_tokens_as_token_ids, log_requests, dev_mode;
+    vmt_str tool_call_parser; /* a name of text/dialects.c; empty: by the template */
+    vmt_str reasoning_parser; /* likewise; "none": reasoning stays in the content */
+    bool exclude_tools_when_tool_choice_none;
     int content_format; /* 0 auto, 1 string, 2 openai parts */
     /* Strings for vllm:cache_config_info. */
     uint32_t block_size, num_blocks;
@@ -66,7 +69,8 @@ void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t durat
 void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
 /* The engine's on_progress hook: any thread. */
 void vmt_api_on_progress(void *api);
-/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given. */
+/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given.  The
+ * parser names were checked there. */
 void vmt_api_ready(vmt_api *api, const vmt_api_config *config);
 /* Ends every request in progress with an abort (shutdown without grace). */
 void vmt_api_abort_all(vmt_api *api);

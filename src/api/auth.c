@@ -13,7 +13,7 @@ vmt_status vmt_auth_init(vmt_auth *auth, const vmt_str *keys, uint32_t num_keys,
 }
 
 static bool is_guarded(vmt_str path) {
-    static const char *const prefixes[] = {"/v1", "/v2", "/inference"};
+    static const char *const prefixes[] = {"/v1", "/v2", "/inference", "/api"};
     for (size_t i = 0; i < VMT_COUNT(prefixes); i++) {
         if (vmt_str_starts(path, vmt_str_from(prefixes[i]))) return true;
     }
@@ -42,4 +42,13 @@ bool vmt_auth_allows(const vmt_auth *auth, vmt_str path, const vmt_http_exchange
     /* Anthropic's clients send their key in a header of its own. */
     vmt_str own = vmt_http_header(x, "x-api-key");
     return own.ptr && vmt_str_starts(path, VMT_STR("/v1/messages")) && knows(auth, own);
+}
+
+vmt_str vmt_auth_refusal(vmt_str path) {
+    if (vmt_str_starts(path, VMT_STR("/v1/messages"))) {
+        return VMT_STR("{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"invalid "
+                       "x-api-key\"}}");
+    }
+    if (vmt_str_starts(path, VMT_STR("/api/"))) return VMT_STR("{\"error\":\"unauthorized\"}");
+    return VMT_STR("{\"error\":\"Unauthorized\"}");
 }

@@ -15,4 +15,7 @@ vmt_status vmt_auth_init(vmt_auth *auth, const vmt_str *keys, uint32_t num_keys,
 /* May this request to path go on?  True for paths and methods that are not guarded. */
 bool vmt_auth_allows(const vmt_auth *auth, vmt_str path, const vmt_http_exchange *x);
 
+/* The body of the 401, in the form that the path's clients know. */
+vmt_str vmt_auth_refusal(vmt_str path);
+
 #endif

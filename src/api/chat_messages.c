@@ -299,19 +299,25 @@ static bool has_tool(vmt_json tools, vmt_str name) {
     return false;
 }
 
-bool vmt_chat_tool_choice_check(vmt_json tools, vmt_json tool_choice, vmt_fault *fault) {
+static bool refuse_forced(const char *what, vmt_fault *fault) {
+    return vmt_fault_rule(fault, "tool_choice", NULL, "%s is not supported yet.", what);
+}
+
+bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_choice *choice, vmt_fault *fault) {
+    *choice = given(tools) ? VMT_TOOLS_AUTO : VMT_TOOLS_NONE;
     if (!given(tool_choice)) return true;
     vmt_str word, name;
     bool is_word = vmt_json_get_str(tool_choice, &word);
-    if (is_word && vmt_str_eq_c(word, "none")) return true;
+    if (is_word && vmt_str_eq_c(word, "none")) {
+        *choice = VMT_TOOLS_NONE;
+        return true;
+    }
     if (!given(tools)) {
         return vmt_fault_rule(fault, "tool_choice", NULL, "When using `tool_choice`, `tools` must be set.");
     }
     if (is_word) {
         if (vmt_str_eq_c(word, "auto")) return true;
-        if (vmt_str_eq_c(word, "required")) {
-            return vmt_fault_rule(fault, "tool_choice", NULL, "tool_choice=\"required\" is not supported yet.");
-        }
+        if (vmt_str_eq_c(word, "required")) return refuse_forced("tool_choice=\"required\"", fault);
         return vmt_fault_rule(fault, "tool_choice", NULL,
                               "Invalid value for `tool_choice`: %.*s! Only named tools, \"none\", \"auto\" or "
                               "\"required\" are supported.",
@@ -325,7 +331,7 @@ bool vmt_chat_tool_choice_check(vmt_json tools, vmt_json tool_choice, vmt_fault 
         return vmt_fault_rule(fault, "tool_choice", NULL,
                               "The tool specified in `tool_choice` does not match any of the specified `tools`");
     }
-    return vmt_fault_rule(fault, "tool_choice", NULL, "tool_choice with a named function is not supported yet.");
+    return refuse_forced("tool_choice with a named function", fault);
 }
 
 bool vmt_chat_content_text(vmt_json message, vmt_buf *text, vmt_str *role) {

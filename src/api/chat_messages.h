@@ -19,8 +19,10 @@
 bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *w, vmt_fault *fault);
 /* Checks tools and appends them in the canonical order of their fields. */
 bool vmt_chat_tools_write(vmt_json tools, vmt_json_writer *w, vmt_fault *fault);
-/* tools absent: tool_choice must be, too.  Forced calls are refused. */
-bool vmt_chat_tool_choice_check(vmt_json tools, vmt_json tool_choice, vmt_fault *fault);
+/* Who decides about calls.  Without tools nobody calls; with tools and no choice it is AUTO. */
+typedef enum vmt_tool_choice { VMT_TOOLS_NONE, VMT_TOOLS_AUTO } vmt_tool_choice;
+/* tools absent: tool_choice must be, too.  Forced calls are refused: nothing here can hold a model to them. */
+bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_choice *choice, vmt_fault *fault);
 /* The text of the last message's content, as written above; the slice lies in text.  false if it has none. */
 bool vmt_chat_content_text(vmt_json message, vmt_buf *text, vmt_str *role);
 

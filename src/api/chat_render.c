@@ -35,6 +35,14 @@ static bool check_kwargs(vmt_json kwargs, vmt_fault *fault) {
                                   "chat_template_kwargs is larger than %zu bytes.", VMT_TEMPLATE_KWARGS_BYTES_MAX);
 }
 
+bool vmt_reasoning_effort_is_known(vmt_str effort) {
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    for (size_t i = 0; i < VMT_COUNT(efforts); i++) {
+        if (vmt_str_eq_c(effort, efforts[i])) return true;
+    }
+    return false;
+}
+
 bool vmt_conversation_read(vmt_conversation *c, vmt_json body, vmt_fault *fault) {
     c->add_generation_prompt = true;
     if (!vmt_fields_read(conversation_table, VMT_COUNT(conversation_table), body, c, fault)) return false;
@@ -42,10 +50,7 @@ bool vmt_conversation_read(vmt_conversation *c, vmt_json body, vmt_fault *fault)
         return vmt_fault_rule(fault, "continue_final_message", NULL,
                               "Cannot set both `continue_final_message` and `add_generation_prompt` to True.");
     }
-    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-    bool is_known = !c->reasoning_effort.ptr;
-    for (size_t i = 0; i < VMT_COUNT(efforts); i++)
-        is_known = is_known || vmt_str_eq_c(c->reasoning_effort, efforts[i]);
+    bool is_known = !c->reasoning_effort.ptr || vmt_reasoning_effort_is_known(c->reasoning_effort);
     if (!is_known) {
         return vmt_fault_schema(
             fault, "reasoning_effort",
@@ -109,8 +114,8 @@ static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_te
     return normalised(job, &text, "tools", tools);
 }
 
-/* The text that cuts the rendering off after the final message's content, as transformers finds it: the last place where
- * that content stands, with its trailing white space if the template kept it. */
+/* Cuts the rendering off after the final message's content, which transformers looks for as we do: the last place
+ * where that content stands, with its trailing white space if the template kept it. */
 static bool cut_after_final(vmt_job *job, vmt_buf *prompt, size_t begin, vmt_json last_message) {
     vmt_buf content = {0};
     vmt_str role;
@@ -214,4 +219,71 @@ bool vmt_conversation_render(vmt_job *job, const vmt_conversation *c) {
     bool ok = render_with(job, c, own);
     vmt_chat_template_destroy(own);
     return ok;
+}
+
+/* ---- the answer */
+
+static bool says_no(vmt_json kwargs, bool otherwise) {
+    static const char *const names[] = {"enable_thinking", "thinking"};
+    bool value;
+    for (size_t i = 0; i < VMT_COUNT(names); i++) {
+        if (vmt_json_get_bool(vmt_json_member(kwargs, vmt_str_from(names[i])), &value)) return !value;
+    }
+    return otherwise;
+}
+
+/* As the template is told: the request's kwargs, else the server's, else reasoning_effort. */
+static bool thinking_is_off(vmt_job *job, const vmt_conversation *c) {
+    bool is_off = c->reasoning_effort.ptr && vmt_str_eq_c(c->reasoning_effort, "none");
+    vmt_json_doc *doc = NULL;
+    if (job->api->config.default_chat_template_kwargs.len &&
+        vmt_json_parse(&doc, job->api->config.default_chat_template_kwargs, NULL) == VMT_OK) {
+        is_off = says_no(vmt_json_root(doc), is_off);
+    }
+    vmt_json_doc_destroy(doc);
+    return says_no(c->template_kwargs, is_off);
+}
+
+static bool keep_tools(vmt_job *job, vmt_json tools) {
+    vmt_buf text = {0};
+    vmt_json_writer w;
+    vmt_json_writer_init(&w, &text);
+    vmt_json_value(&w, tools);
+    vmt_err err = {0};
+    bool ok = !text.failed && vmt_json_parse(&job->output.tools, vmt_buf_str(&text), &err) == VMT_OK;
+    vmt_buf_free(&text);
+    return ok || vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "tools", "no memory for tools");
+}
+
+bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *c, const vmt_answer_rules *rules) {
+    const vmt_output_rules *own = &job->api->output_rules;
+    vmt_output_wish *wish = &job->output;
+    bool is_whole_answer = vmt_tool_dialect_is_whole_answer(own->dialect);
+    wish->has_tools = rules->tool_choice == VMT_TOOLS_AUTO;
+    if (wish->has_tools && !own->dialect) {
+        return vmt_fault_rule(
+            &job->fault, "tool_choice", NULL,
+            "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be "
+            "set");
+    }
+    bool has_effort = vmt_str_eq_c(c->reasoning_effort, "low") || vmt_str_eq_c(c->reasoning_effort, "medium") ||
+                      vmt_str_eq_c(c->reasoning_effort, "high");
+    if (is_whole_answer && c->reasoning_effort.ptr && !has_effort) {
+        return vmt_fault_rule(&job->fault, "reasoning_effort", NULL,
+                              "this model takes the reasoning efforts 'low', 'medium' and 'high'");
+    }
+    wish->dialect = wish->has_tools || is_whole_answer ? own->dialect : NULL;
+    wish->reasoning = own->reasoning;
+    wish->only_first_call = !rules->parallel_tool_calls;
+    wish->drops_reasoning = !rules->include_reasoning;
+    const vmt_reasoning_hints hints = {
+        .prompt = vmt_buf_str(c->prompt),
+        .chosen_by_name = own->reasoning_by_name,
+        .thinking_is_off = own->reasoning_by_name && thinking_is_off(job, c),
+    };
+    wish->begins_in_reasoning = vmt_reasoning_begins_inside(wish->reasoning, &hints);
+    /* Markers are special tokens in most families: they must stand in the text to be found. */
+    if (wish->dialect || wish->reasoning) job->fields.skip_special_tokens = false;
+    if (wish->reasoning && wish->drops_reasoning) job->fields.return_token_ids = false;
+    return !wish->has_tools || keep_tools(job, c->tools);
 }

@@ -2,6 +2,7 @@
 #ifndef VMT_API_CHAT_RENDER_H
 #define VMT_API_CHAT_RENDER_H
 
+#include "api/chat_messages.h"
 #include "api/job.h"
 
 #define VMT_TEMPLATE_KWARGS_MAX       256u              /* names in chat_template_kwargs, and as many defaults */
@@ -20,6 +21,13 @@ typedef struct vmt_conversation {
 
 /* Fields of the body that make a conversation; shared by chat and /tokenize. */
 bool vmt_conversation_read(vmt_conversation *conversation, vmt_json body, vmt_fault *fault);
+bool vmt_reasoning_effort_is_known(vmt_str effort);
+/* What job->output becomes for an answer to this conversation, whose rendered prompt stands in conversation->prompt. */
+typedef struct vmt_answer_rules {
+    vmt_tool_choice tool_choice;
+    bool parallel_tool_calls, include_reasoning;
+} vmt_answer_rules;
+bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *conversation, const vmt_answer_rules *rules);
 /* false: job->fault. */
 bool vmt_conversation_render(vmt_job *job, const vmt_conversation *conversation);
 

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/choice_output.h"
 #include "api/cors.h"
 #include "api/metrics.h"
 #include "api/render.h"
@@ -19,16 +20,20 @@ struct vmt_api {
     vmt_auth auth;
     vmt_cors cors;
     vmt_metrics metrics;
+    vmt_output_rules output_rules;
     vmt_text_pool *text_pool;
     vmt_waker *text_waker;     /* a text thread has finished a job */
     vmt_waker *progress_waker; /* the engine has published something */
     vmt_timer *ping_timer;
+    struct vmt_response_store *responses;
 
     vmt_job *jobs; /* every job that still has memory, newest first */
     uint32_t num_jobs;
     uint32_t num_generating;    /* what /load shows */
     _Atomic uint64_t num_seeds; /* seeds drawn for requests that gave none */
     char fingerprint[64];
+    int64_t created_unix_ns;
+    uint64_t model_bytes; /* of the model's file; 0: it is none */
 };
 
 /* A route's handler answers, or makes a job that will. */

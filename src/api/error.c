@@ -12,6 +12,7 @@ static const struct row {
     [VMT_FAULT_SCHEMA] = {400, "Bad Request"},
     [VMT_FAULT_RULE] = {400, "BadRequestError"},
     [VMT_FAULT_NOT_FOUND] = {404, "NotFoundError"},
+    [VMT_FAULT_NO_RESPONSE] = {404, "invalid_request_error"},
     [VMT_FAULT_UNSUPPORTED] = {501, "NotImplementedError"},
     [VMT_FAULT_BUSY] = {503, "ServiceUnavailableError"},
     [VMT_FAULT_LOADING] = {503, "ServiceUnavailableError"},

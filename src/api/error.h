@@ -12,6 +12,7 @@ typedef enum vmt_fault_kind {
     VMT_FAULT_SCHEMA,      /* the body is not what the schema says: type "Bad Request" */
     VMT_FAULT_RULE,        /* a rule broken after parsing: "BadRequestError" */
     VMT_FAULT_NOT_FOUND,   /* unknown model or adapter */
+    VMT_FAULT_NO_RESPONSE, /* unknown response id */
     VMT_FAULT_UNSUPPORTED, /* this model can't do that task */
     VMT_FAULT_BUSY,        /* a queue is full: 503 with Retry-After */
     VMT_FAULT_LOADING,     /* no model yet, or going down: 503 */

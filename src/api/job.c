@@ -16,9 +16,8 @@
 void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes) {
     void *memory = vmt_arena_calloc(job->arena, count, elem_bytes);
     if (!memory) {
-        vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL,
-                        "the request needs more than the %zu MiB a request may have",
-                        VMT_JOB_ARENA_BYTES_MAX >> 20);
+        vmt_fault_rule(&job->fault, NULL, NULL, "the request needs more than the %zu MiB of memory it may have",
+                       VMT_JOB_ARENA_BYTES_MAX >> 20);
     }
     return memory;
 }
@@ -26,9 +25,8 @@ void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes) {
 vmt_str vmt_job_dup(vmt_job *job, vmt_str s) {
     vmt_str copy = vmt_arena_dup(job->arena, s);
     if (!copy.ptr) {
-        vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL,
-                        "the request needs more than the %zu MiB a request may have",
-                        VMT_JOB_ARENA_BYTES_MAX >> 20);
+        vmt_fault_rule(&job->fault, NULL, NULL, "the request needs more than the %zu MiB of memory it may have",
+                       VMT_JOB_ARENA_BYTES_MAX >> 20);
     }
     return copy;
 }
@@ -51,18 +49,21 @@ static void drop_request_text(vmt_job *job) {
 
 static void free_job(vmt_job *job) {
     vmt_api *api = job->api;
+    if (job->dialect->on_free && job->request) job->dialect->on_free(job);
     for (uint32_t i = 0; job->gens && i < job->num_prompts; i++) {
         if (job->gens[i].gen) vmt_generation_destroy(job->gens[i].gen);
     }
     for (uint32_t i = 0; i < job->num_choices; i++) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);
+        vmt_choice_output_free(&choice->output);
         vmt_buf_free(&choice->token_ids);
         vmt_buf_free(&choice->chat_logprobs);
         vmt_logprobs_lists_free(&choice->logprobs);
     }
     for (uint32_t i = 0; job->prompts && i < job->num_prompts; i++) vmt_tokens_free(&job->prompts[i].tokens);
     drop_request_text(job);
+    vmt_json_doc_destroy(job->output.tools);
     vmt_buf_free(&job->out);
     if (job->prev) {
         job->prev->next = job->next;
@@ -154,8 +155,10 @@ static void set_answered(vmt_job *job) {
     }
 }
 
-static void respond(vmt_job *job, int status, const char *content_type, const vmt_buf *body) {
+static void respond(vmt_job *job, int status, const vmt_buf *body) {
     vmt_http_exchange *x = job->x;
+    const char *content_type = status == 200 ? job->dialect->content_type : NULL;
+    if (!content_type) content_type = "application/json";
     set_answered(job);
     vmt_http_respond(x, status, content_type, vmt_buf_str(body));
 }
@@ -172,10 +175,14 @@ static void fail(vmt_job *job) {
     job->dialect->on_error(&job->fault, &job->out);
     if (!job->has_begun) {
         if (job->fault.kind == VMT_FAULT_BUSY) vmt_http_add_header(job->x, "Retry-After", VMT_STR(RETRY_AFTER_S));
-        respond(job, status, "application/json", &job->out);
+        respond(job, status, &job->out);
         return;
     }
-    vmt_sse_event(job->x, NULL, vmt_buf_str(&job->out));
+    if (job->dialect->on_stream_error) {
+        job->dialect->on_stream_error(job);
+    } else {
+        vmt_sse_event(job->x, NULL, vmt_buf_str(&job->out));
+    }
     if (job->dialect->end_of_stream) vmt_sse_event(job->x, NULL, vmt_str_from(job->dialect->end_of_stream));
     vmt_http_exchange *x = job->x;
     set_answered(job);
@@ -199,6 +206,8 @@ static void run_final(vmt_text_work *work) {
 
 const char *vmt_choice_finish_name(const vmt_choice *choice) {
     if (!choice->is_finished) return NULL;
+    bool is_regular = choice->finish == VMT_FINISH_STOP || choice->finish == VMT_FINISH_LENGTH;
+    if (is_regular && choice->output.num_whole) return "tool_calls";
     switch (choice->finish) {
     case VMT_FINISH_NONE: return NULL;
     case VMT_FINISH_STOP: return "stop";
@@ -212,30 +221,52 @@ const char *vmt_choice_finish_name(const vmt_choice *choice) {
 static void begin_stream(vmt_job *job) {
     if (job->has_begun) return;
     job->has_begun = true;
-    vmt_sse_begin(job->x);
+    if (job->dialect->is_ndjson) {
+        vmt_http_stream_begin(job->x, 200, "application/x-ndjson");
+    } else {
+        vmt_sse_begin(job->x);
+    }
 }
 
 void vmt_job_send(vmt_job *job, const char *event_name, const vmt_buf *data) {
     begin_stream(job);
     job->last_write_ns = vmt_clock_ns();
-    vmt_sse_event(job->x, event_name, vmt_buf_str(data));
+    if (job->dialect->is_ndjson) {
+        vmt_http_stream_write(job->x, vmt_buf_str(data));
+    } else {
+        vmt_sse_event(job->x, event_name, vmt_buf_str(data));
+    }
 }
 
 /* Text of one token through the stop strings.  Output up to min_tokens can't stop anything. */
 static void add_text(vmt_job *job, vmt_choice *choice, int32_t token_id) {
-    if (!choice->stop || choice->num_tokens <= job->sampling.min_tokens) {
+    bool may_stop = choice->stop && choice->num_tokens > job->sampling.min_tokens;
+    if (!may_stop && !choice->output.parser) {
         vmt_detokenizer_push(&choice->detok, token_id, &choice->text);
         return;
     }
-    vmt_buf fresh = {0};
+    vmt_buf fresh = {0}, shown = {0};
     vmt_detokenizer_push(&choice->detok, token_id, &fresh);
-    choice->stop_string_idx = vmt_stop_push(choice->stop, vmt_buf_str(&fresh), &choice->text);
+    if (may_stop) choice->stop_string_idx = vmt_stop_push(choice->stop, vmt_buf_str(&fresh), &shown);
+    vmt_choice_output_push(&choice->output, vmt_buf_str(may_stop ? &shown : &fresh));
+    vmt_choice_output_count(&choice->output);
     vmt_buf_free(&fresh);
+    vmt_buf_free(&shown);
 }
 
 static void finish_choice(vmt_job *job, vmt_choice *choice, vmt_finish finish, int32_t stop_token_id) {
     /* A character cut off by the end of generation is not shown, as in vLLM. */
-    if (choice->stop && choice->stop_string_idx < 0) vmt_stop_flush(choice->stop, &choice->text);
+    if (choice->stop && choice->stop_string_idx < 0) {
+        vmt_buf held = {0};
+        vmt_stop_flush(choice->stop, &held);
+        vmt_choice_output_push(&choice->output, vmt_buf_str(&held));
+        vmt_buf_free(&held);
+    }
+    vmt_choice_output_finish(&choice->output, finish != VMT_FINISH_STOP);
+    if (job->output.has_tools) {
+        vmt_metrics_on_tool_parse(&job->api->metrics, job->dialect->name, job->fields.stream,
+                                  choice->output.num_whole > 0);
+    }
     choice->is_finished = true;
     choice->finish = finish;
     choice->stop_token_id = stop_token_id;
@@ -288,8 +319,8 @@ static void count_tokens(vmt_job *job, vmt_choice *choice, uint32_t num_before) 
 }
 
 static bool choice_failed(const vmt_choice *choice) {
-    return choice->text.failed || choice->token_ids.failed || choice->chat_logprobs.failed ||
-           vmt_logprobs_lists_failed(&choice->logprobs);
+    return choice->text.failed || choice->output.failed || choice->token_ids.failed ||
+           choice->chat_logprobs.failed || vmt_logprobs_lists_failed(&choice->logprobs);
 }
 
 /* The next token that can be dealt with.  How one that ends its sequence is shown depends on the kind of end, which
@@ -331,6 +362,7 @@ static bool drain(vmt_job *job, vmt_choice *choice) {
 
 static void clear_sent(vmt_choice *choice) {
     vmt_buf_clear(&choice->text);
+    vmt_choice_output_clear(&choice->output);
     vmt_buf_clear(&choice->token_ids);
     vmt_buf_clear(&choice->chat_logprobs);
     vmt_logprobs_lists_clear(&choice->logprobs);
@@ -344,6 +376,12 @@ static void pump_again(vmt_job *job) {
     vmt_waker_wake(job->api->progress_waker);
 }
 
+static void start_stream(vmt_job *job) {
+    if (!job->dialect->on_start || job->has_started) return;
+    job->has_started = true;
+    job->dialect->on_start(job);
+}
+
 /* false: nothing more may be sent now, or the job is answered. */
 static bool stream_choice(vmt_job *job, vmt_choice *choice) {
     if (job->has_begun && !vmt_http_stream_writable(job->x))
@@ -354,10 +392,7 @@ static bool stream_choice(vmt_job *job, vmt_choice *choice) {
     bool is_due = choice->is_finished || (choice->num_unsent > 0 && !choice->has_sent) ||
                   choice->num_unsent >= job->stream_interval;
     if (!is_due) return true;
-    if (job->dialect->on_start && !job->has_started) {
-        job->has_started = true;
-        job->dialect->on_start(job);
-    }
+    start_stream(job);
     if (job->dialect->on_prompt && !choice->has_prompt_sent) {
         if (job->dialect->on_prompt(job, choice)) {
             pump_again(job);
@@ -381,8 +416,8 @@ static void finish_job(vmt_job *job) {
     size_t num_bytes = 0;
     for (uint32_t i = 0; i < job->num_choices; i++) {
         const vmt_choice *choice = &job->choices[i];
-        num_bytes += choice->text.len + choice->token_ids.len + choice->chat_logprobs.len +
-                     choice->logprobs.tokens.len + choice->logprobs.top_logprobs.len;
+        num_bytes += choice->text.len + choice->output.reasoning.len + choice->token_ids.len +
+                     choice->chat_logprobs.len + choice->logprobs.tokens.len + choice->logprobs.top_logprobs.len;
     }
     for (uint32_t i = 0; i < job->num_prompts; i++) {
         size_t per_token = (job->sampling.num_prompt_logprobs >= 0 ? 256 : 0) +
@@ -396,7 +431,7 @@ static void finish_job(vmt_job *job) {
         job->stage = VMT_JOB_RUNNING;
     }
     job->dialect->on_final(job);
-    respond(job, 200, "application/json", &job->out);
+    respond(job, 200, &job->out);
 }
 
 /* Choices [first, end) have news. */
@@ -466,6 +501,7 @@ static void submit(vmt_job *job) {
         }
         job->gens[i].is_submitted = true;
     }
+    if (job->fields.stream && job->dialect->starts_early) start_stream(job);
 }
 
 static void after_parse(vmt_job *job) {
@@ -477,7 +513,7 @@ static void after_parse(vmt_job *job) {
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "the answer is longer than this server can hold");
         fail(job);
     } else if (job->num_prompts == 0 || job->dialect->no_engine) {
-        respond(job, 200, "application/json", &job->out);
+        respond(job, 200, &job->out);
     } else if (job->is_aborted || !vmt_api_is_ready(job->api)) {
         vmt_fault_other(&job->fault, VMT_FAULT_LOADING, NULL, "the server is shutting down");
         fail(job);
@@ -500,7 +536,7 @@ void vmt_jobs_on_text_done(void *ctx) {
                             "the answer is longer than this server can hold");
             fail(job);
         } else {
-            respond(job, 200, "application/json", &job->out);
+            respond(job, 200, &job->out);
         }
         free_if_done(job);
     }
@@ -583,9 +619,13 @@ void vmt_jobs_on_ping_timer(void *ctx) {
         if (job->stage != VMT_JOB_RUNNING || !job->fields.stream || !job->x) continue;
         if (now_ns - job->last_write_ns < interval_ns) continue;
         if (job->has_begun && !vmt_http_stream_writable(job->x)) continue;
-        begin_stream(job);
         job->last_write_ns = now_ns;
-        vmt_sse_ping(job->x);
+        if (job->dialect->on_ping) {
+            job->dialect->on_ping(job);
+        } else if (!job->dialect->is_ndjson) {
+            begin_stream(job);
+            vmt_sse_ping(job->x);
+        }
     }
     vmt_timer_start(api->ping_timer, VMT_MAX(interval_ns / 2, NS_PER_MS));
 }

@@ -19,7 +19,7 @@
 #define VMT_JOB_ARENA_BYTES_MAX  ((size_t)256 << 20) /* one request's prompts, rings and choices */
 #define VMT_JOB_ANSWER_BYTES_MAX ((size_t)1 << 30)   /* one choice's text or logprobs, kept for a whole answer */
 #define VMT_JOB_CHOICES_MAX      16384u              /* prompts times n */
-#define VMT_JOB_DOCS_MAX         8u
+#define VMT_JOB_DOCS_MAX         16u
 
 typedef struct vmt_choice vmt_choice;
 
@@ -47,6 +47,15 @@ typedef struct vmt_dialect {
     /* Appends an error body to out.  In a stream it is sent as one event, followed by end_of_stream. */
     void (*on_error)(const vmt_fault *fault, vmt_buf *out);
     const char *end_of_stream; /* "[DONE]" or NULL */
+    const char *content_type;  /* of a whole answer; NULL: application/json */
+    bool is_ndjson;            /* Stream: lines of JSON, which the dialect ends with a newline; no events */
+    bool starts_early;         /* Stream: on_start as soon as the engine has the request */
+    /* Stream: nothing was sent for a while.  NULL: a comment that clients skip. */
+    void (*on_ping)(vmt_job *job);
+    /* Stream: says job->fault in events of the dialect's own.  NULL: on_error's body is the one event. */
+    void (*on_stream_error)(vmt_job *job);
+    /* Frees what job->request owns outside the arena.  May be NULL. */
+    void (*on_free)(vmt_job *job);
 } vmt_dialect;
 
 typedef struct vmt_prompt {
@@ -68,7 +77,8 @@ struct vmt_choice {
     uint32_t index; /* prompt_idx * n + seq_idx */
     uint32_t seq_idx;
     vmt_detokenizer detok;
-    vmt_stop *stop; /* NULL: no stop strings */
+    vmt_choice_output output; /* fills text, and holds reasoning and calls */
+    vmt_stop *stop;           /* NULL: no stop strings */
     /* Of a stream: what was not sent yet.  Of a whole answer: everything. */
     vmt_buf text;
     vmt_buf token_ids; /* JSON numbers joined by commas; only with return_token_ids */
@@ -122,6 +132,7 @@ struct vmt_job {
     vmt_str *stop_strings;
     uint32_t num_stop_strings;
     vmt_str cache_salt;
+    vmt_output_wish output;
     vmt_prompt *prompts;
     vmt_job_gen *gens;
     uint32_t num_prompts, n;
@@ -143,7 +154,7 @@ void vmt_jobs_abort_all(vmt_api *api);
 /* The engine and the text threads are stopped: frees what is left. */
 void vmt_jobs_destroy_all(vmt_api *api);
 
-/* One SSE event; begins the stream if need be. */
+/* One SSE event, or bytes of NDJSON; begins the stream if need be. */
 void vmt_job_send(vmt_job *job, const char *event_name, const vmt_buf *data);
 
 /* ---- text thread, inside parse() */
@@ -156,7 +167,8 @@ void *vmt_job_alloc(vmt_job *job, size_t count, size_t elem_bytes);
 vmt_str vmt_job_dup(vmt_job *job, vmt_str s);
 
 /* ---- any of them */
-const char *vmt_choice_finish_name(const vmt_choice *choice); /* "stop", "length", "abort"; NULL while it runs */
+/* "stop", "length", "tool_calls", "abort"; NULL while it runs */
+const char *vmt_choice_finish_name(const vmt_choice *choice);
 static inline vmt_choice *vmt_job_gen_choice(const vmt_job_gen *gen, uint32_t seq_idx) {
     return &gen->job->choices[gen->prompt_idx * gen->job->n + seq_idx];
 }

@@ -1,7 +1,7 @@
 /* api/logprobs.h: log probabilities as chat, completions and prompt_logprobs show them.
  *
- * A token's text is UTF-8 with U+FFFD for bytes that are no character by themselves; its bytes are the real ones.  Lists
- * are written as tokens come, as JSON fragments, so that a long answer is never formatted in one go. */
+ * A token's text is UTF-8 with U+FFFD for bytes that are no character by themselves; its bytes are the real ones.
+ * Lists are written as tokens come, as JSON fragments, so that a long answer is never formatted in one go. */
 #ifndef VMT_API_LOGPROBS_H
 #define VMT_API_LOGPROBS_H
 

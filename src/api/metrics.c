@@ -209,6 +209,28 @@ static void write_engine(const struct page *p, const vmt_engine_stats *s) {
     histogram(p, "vllm:iteration_tokens_total", "Number of tokens per engine step.", &iteration);
 }
 
+static const char *const tool_requests[] = {"chat_completions", "responses", "other"};
+
+void vmt_metrics_on_tool_parse(vmt_metrics *m, const char *request, bool is_stream, bool has_calls) {
+    size_t i = 0;
+    while (i + 1 < VMT_COUNT(tool_requests) && strcmp(request, tool_requests[i]) != 0) i++;
+    m->tool_parses[i][is_stream][has_calls]++;
+}
+
+static void write_tool_parses(const struct page *p, const vmt_metrics *m) {
+    const char *name = "vllm:tool_call_parser_invocations_total";
+    head(p, name, "counter", "Choices whose text was searched for tool calls.");
+    for (size_t i = 0; i < VMT_COUNT(tool_requests); i++) {
+        for (size_t k = 0; k < 4; k++) {
+            char label[128];
+            snprintf(label, sizeof label, "mode=\"%s\",outcome=\"%s\",request_type=\"%s\"",
+                     k & 1 ? "streaming" : "non_streaming", k & 2 ? "tool_call" : "no_tool_call",
+                     tool_requests[i]);
+            sample(p, name, label, (double)m->tool_parses[i][k & 1][k >> 1]);
+        }
+    }
+}
+
 static void write_requests(const struct page *p, const vmt_metrics *m) {
     single(p, "vllm:prompt_tokens_total", "counter", "Number of prefill tokens processed.",
            (double)m->prompt_tokens_total);
@@ -229,6 +251,7 @@ static void write_requests(const struct page *p, const vmt_metrics *m) {
     }
     single(p, "vllm:admission_rejections_total", "counter", "Requests refused because a queue was full.",
            (double)m->admission_rejections);
+    write_tool_parses(p, m);
     const struct {
         const char *name, *help;
         const vmt_histogram *h;

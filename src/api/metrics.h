@@ -47,6 +47,7 @@ typedef struct vmt_metrics {
     uint64_t finished[VMT_FINISHED_REASONS];
     uint64_t prompt_tokens_total, cached_tokens_total, generation_tokens_total;
     uint64_t admission_rejections;
+    uint64_t tool_parses[3][2][2]; /* [chat_completions, responses, other] [whole, stream] [without calls, with] */
     vmt_route_metrics routes[VMT_METRICS_ROUTES_MAX];
     vmt_histogram http_highr;
 } vmt_metrics;
@@ -65,6 +66,9 @@ typedef struct vmt_sequence_record {
     vmt_generation_stats stats;
 } vmt_sequence_record;
 void vmt_metrics_on_finished(vmt_metrics *m, const vmt_sequence_record *record);
+
+/* A choice that might have called tools is over.  request: the dialect's name. */
+void vmt_metrics_on_tool_parse(vmt_metrics *m, const char *request, bool is_stream, bool has_calls);
 
 /* route_idx < VMT_METRICS_ROUTES_MAX. */
 typedef struct vmt_http_record {

@@ -10,7 +10,8 @@
 struct chat {
     vmt_json tool_choice;
     int64_t max_completion_tokens, max_tokens, top_logprobs;
-    bool logprobs, add_special_tokens, echo, return_prompt_text;
+    bool logprobs, add_special_tokens, echo, return_prompt_text, parallel_tool_calls, include_reasoning;
+    vmt_tool_choice calls;
     vmt_str echo_text; /* in the arena */
 };
 
@@ -25,20 +26,28 @@ static const vmt_field chat_table[] = {
     FIELD(BOOL, add_special_tokens),
     FIELD(BOOL, echo),
     FIELD(BOOL, return_prompt_text),
+    FIELD(BOOL, parallel_tool_calls),
+    FIELD(BOOL, include_reasoning),
 };
 
 static bool read_request(vmt_job *job, struct chat *chat, vmt_conversation *conversation) {
     vmt_json body;
     if (!vmt_job_read_common(job, &body)) return false;
-    *chat = (struct chat){.max_completion_tokens = VMT_FIELD_UNSET, .max_tokens = VMT_FIELD_UNSET};
+    *chat = (struct chat){.max_completion_tokens = VMT_FIELD_UNSET,
+                          .max_tokens = VMT_FIELD_UNSET,
+                          .parallel_tool_calls = true,
+                          .include_reasoning = true};
     if (!vmt_fields_read(chat_table, VMT_COUNT(chat_table), body, chat, &job->fault) ||
         !vmt_conversation_read(conversation, body, &job->fault) ||
-        !vmt_chat_tool_choice_check(conversation->tools, chat->tool_choice, &job->fault)) {
+        !vmt_chat_tool_choice_read(conversation->tools, chat->tool_choice, &chat->calls, &job->fault)) {
         return false;
     }
     if (chat->top_logprobs != 0 && !chat->logprobs) {
         return vmt_fault_rule(&job->fault, "top_logprobs", NULL,
                               "when using `top_logprobs`, `logprobs` must be set to true.");
+    }
+    if (chat->calls == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
+        conversation->tools = (vmt_json){0};
     }
     conversation->wants_echo = chat->echo;
     return true;
@@ -50,7 +59,9 @@ static bool make_prompt(vmt_job *job, struct chat *chat, vmt_conversation *conve
     conversation->prompt = &prompt;
     conversation->echo = &echo;
     job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
-    bool ok = job->prompts != NULL && vmt_conversation_render(job, conversation);
+    const vmt_answer_rules rules = {chat->calls, chat->parallel_tool_calls, chat->include_reasoning};
+    bool ok = job->prompts != NULL && vmt_conversation_render(job, conversation) &&
+              vmt_conversation_wish(job, conversation, &rules);
     if (ok) {
         job->num_prompts = 1;
         ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), chat->add_special_tokens);
@@ -74,6 +85,7 @@ static bool parse(vmt_job *job) {
     struct chat *chat = vmt_job_alloc(job, 1, sizeof *chat);
     job->request = chat;
     if (!chat || !read_request(job, chat, &conversation) || !make_prompt(job, chat, &conversation)) return false;
+    if (job->output.reasoning && job->output.drops_reasoning) chat->logprobs = false;
     bool is_completion = chat->max_completion_tokens != VMT_FIELD_UNSET;
     const vmt_prepare_options options = {
         .max_tokens = is_completion ? chat->max_completion_tokens : chat->max_tokens,
@@ -176,22 +188,105 @@ static void on_start(vmt_job *job) {
     }
 }
 
-static void on_delta(vmt_job *job, vmt_choice *choice) {
-    vmt_json_writer w;
-    begin_chunk(&w, job, choice);
-    vmt_json_key(&w, "content");
-    vmt_json_str(&w, vmt_buf_str(&choice->text));
-    vmt_json_end_object(&w);
-    write_logprobs(&w, job, choice);
-    vmt_openai_finish_reason(&w, choice);
-    if (choice->is_finished) vmt_openai_stop_reason(&w, job, choice);
-    vmt_openai_choice_ids(&w, choice, job->fields.return_token_ids);
-    end_choice(&w);
-    if (choice->is_finished && !vmt_openai_wants_usage_chunk(job)) {
-        vmt_json_key(&w, "system_fingerprint");
-        vmt_json_c_str(&w, job->api->fingerprint);
+/* What comes behind the delta.  with_token: the logprobs and ids of the tokens belong to this chunk. */
+static void end_delta(vmt_json_writer *w, vmt_job *job, vmt_choice *choice, bool with_token, bool is_last) {
+    vmt_json_end_object(w);
+    if (with_token) {
+        write_logprobs(w, job, choice);
+    } else {
+        vmt_json_key(w, "logprobs");
+        vmt_json_null(w);
     }
-    end_chunk(&w, job, choice);
+    bool finishes = is_last && choice->is_finished;
+    if (finishes) {
+        vmt_openai_finish_reason(w, choice);
+        vmt_openai_stop_reason(w, job, choice);
+    } else {
+        vmt_json_key(w, "finish_reason");
+        vmt_json_null(w);
+    }
+    vmt_openai_choice_ids(w, choice, with_token && job->fields.return_token_ids);
+    end_choice(w);
+    if (finishes && !vmt_openai_wants_usage_chunk(job)) {
+        vmt_json_key(w, "system_fingerprint");
+        vmt_json_c_str(w, job->api->fingerprint);
+    }
+    end_chunk(w, job, choice);
+}
+
+/* One chunk for each thing that is new: reasoning, text, the beginning of a call, a piece of its arguments. */
+struct pieces {
+    vmt_job *job;
+    vmt_choice *choice;
+    vmt_json_writer w;
+    bool is_open; /* a chunk whose delta waits to be ended: it may be the last */
+    bool has_sent;
+};
+
+static void begin_piece(struct pieces *p) {
+    if (p->is_open) {
+        end_delta(&p->w, p->job, p->choice, !p->has_sent, false);
+        p->has_sent = true;
+    }
+    begin_chunk(&p->w, p->job, p->choice);
+    p->is_open = true;
+}
+
+static void begin_call_piece(struct pieces *p, uint32_t call_idx) {
+    begin_piece(p);
+    vmt_json_key(&p->w, "tool_calls");
+    vmt_json_begin_array(&p->w);
+    vmt_json_begin_object(&p->w);
+    vmt_json_key(&p->w, "index");
+    vmt_json_u64(&p->w, call_idx);
+}
+
+static void string_member(struct pieces *p, const char *key, vmt_str text) {
+    vmt_json_key(&p->w, key);
+    vmt_json_str(&p->w, text);
+}
+
+static void end_call_piece(struct pieces *p) {
+    vmt_json_end_object(&p->w);
+    vmt_json_end_object(&p->w);
+    vmt_json_end_array(&p->w);
+}
+
+static void send_call(struct pieces *p, const vmt_choice_call *call, uint32_t call_idx) {
+    if (!call->is_sent) {
+        begin_call_piece(p, call_idx);
+        string_member(p, "id", vmt_str_from(call->id));
+        string_member(p, "type", VMT_STR("function"));
+        vmt_json_key(&p->w, "function");
+        vmt_json_begin_object(&p->w);
+        string_member(p, "name", call->name);
+        string_member(p, "arguments", VMT_STR(""));
+        end_call_piece(p);
+    }
+    if (call->args.len == 0) return;
+    begin_call_piece(p, call_idx);
+    vmt_json_key(&p->w, "function");
+    vmt_json_begin_object(&p->w);
+    string_member(p, "arguments", vmt_buf_str(&call->args));
+    end_call_piece(p);
+}
+
+static void on_delta(vmt_job *job, vmt_choice *choice) {
+    const vmt_choice_output *output = &choice->output;
+    struct pieces p = {.job = job, .choice = choice};
+    if (output->reasoning.len) {
+        begin_piece(&p);
+        string_member(&p, "reasoning", vmt_buf_str(&output->reasoning));
+    }
+    if (choice->text.len || !output->parser) {
+        begin_piece(&p);
+        string_member(&p, "content", vmt_buf_str(&choice->text));
+    }
+    for (uint32_t i = output->first_unsent; i < output->num_calls; i++) send_call(&p, &output->calls[i], i);
+    /* Text that is held back makes no chunk, unless its tokens do. */
+    bool has_tokens = job->wants_logprobs || job->fields.return_token_ids;
+    if (!p.is_open && (choice->is_finished || has_tokens)) begin_piece(&p);
+    if (p.is_open) end_delta(&p.w, job, choice, !p.has_sent, true);
 }
 
 static void on_end(vmt_job *job) {
@@ -207,9 +302,57 @@ static void write_nulls(vmt_json_writer *w, const char *const *keys, size_t coun
     }
 }
 
-static void write_choice(vmt_json_writer *w, const vmt_job *job, const vmt_choice *choice) {
-    static const char *const unset[] = {"refusal", "annotations", "audio", "function_call", "reasoning"};
+/* null when there is nothing to read and something else: calls, or reasoning alone. */
+static void write_content(vmt_json_writer *w, const vmt_job *job, const vmt_choice *choice) {
     const struct chat *chat = job->request;
+    vmt_json_key(w, "content");
+    bool has_else = choice->output.num_whole || choice->output.num_reasoning_tokens;
+    if (choice->text.len == 0 && chat->echo_text.len == 0 && has_else) {
+        vmt_json_null(w);
+        return;
+    }
+    vmt_buf text = {0};
+    vmt_buf_append(&text, chat->echo_text);
+    vmt_buf_append(&text, vmt_buf_str(&choice->text));
+    vmt_json_str(w, vmt_buf_str(&text));
+    vmt_buf_free(&text);
+}
+
+static void write_reasoning(vmt_json_writer *w, const vmt_choice *choice) {
+    vmt_json_key(w, "reasoning");
+    if (choice->output.reasoning.len) {
+        vmt_json_str(w, vmt_buf_str(&choice->output.reasoning));
+    } else {
+        vmt_json_null(w);
+    }
+}
+
+static void write_calls(vmt_json_writer *w, const vmt_choice_output *output) {
+    if (output->num_whole == 0) return;
+    vmt_json_key(w, "tool_calls");
+    vmt_json_begin_array(w);
+    for (uint32_t i = 0; i < output->num_calls; i++) {
+        const vmt_choice_call *call = &output->calls[i];
+        if (!call->is_whole) continue;
+        vmt_json_begin_object(w);
+        vmt_json_key(w, "id");
+        vmt_json_c_str(w, call->id);
+        vmt_json_key(w, "type");
+        vmt_json_c_str(w, "function");
+        vmt_json_key(w, "function");
+        vmt_json_begin_object(w);
+        vmt_json_key(w, "name");
+        vmt_json_str(w, call->name);
+        vmt_json_key(w, "arguments");
+        vmt_json_str(w, vmt_buf_str(&call->args));
+        vmt_json_end_object(w);
+        vmt_json_end_object(w);
+    }
+    vmt_json_end_array(w);
+}
+
+static void write_choice(vmt_json_writer *w, const vmt_job *job, const vmt_choice *choice) {
+    static const char *const unset[] = {"refusal", "annotations", "audio", "function_call"};
     vmt_json_begin_object(w);
     vmt_json_key(w, "index");
     vmt_json_u64(w, choice->index);
@@ -217,17 +360,10 @@ static void write_choice(vmt_json_writer *w, const vmt_job *job, const vmt_choic
     vmt_json_begin_object(w);
     vmt_json_key(w, "role");
     vmt_json_str(w, job->api->config.response_role);
-    vmt_json_key(w, "content");
-    if (chat->echo_text.len) {
-        vmt_buf text = {0};
-        vmt_buf_append(&text, chat->echo_text);
-        vmt_buf_append(&text, vmt_buf_str(&choice->text));
-        vmt_json_str(w, vmt_buf_str(&text));
-        vmt_buf_free(&text);
-    } else {
-        vmt_json_str(w, vmt_buf_str(&choice->text));
-    }
+    write_content(w, job, choice);
     write_nulls(w, unset, VMT_COUNT(unset));
+    write_reasoning(w, choice);
+    write_calls(w, &choice->output);
     vmt_json_end_object(w);
     write_logprobs(w, job, choice);
     vmt_openai_finish_reason(w, choice);

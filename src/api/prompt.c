@@ -153,8 +153,8 @@ static bool resolve_max_tokens(vmt_job *job, const vmt_prompt *prompt, const vmt
     return true;
 }
 
-/* vLLM primes its detokenizer with the prompt's last tokens: only when those show nothing is the answer the beginning of
- * a text, whose leading space some tokenizers strip. */
+/* vLLM primes its detokenizer with the prompt's last tokens: only when those show nothing is the answer the beginning
+ * of a text, whose leading space some tokenizers strip. */
 static bool answer_begins_text(const vmt_job *job, const vmt_prompt *prompt) {
     if (!job->fields.skip_special_tokens) return false;
     size_t len = prompt->tokens.len;
@@ -178,6 +178,9 @@ static bool init_choice(vmt_job *job, vmt_choice *choice, vmt_job_gen *gen, uint
         vmt_detokenizer_init(&choice->detok, tok, job->fields.skip_special_tokens);
     } else {
         vmt_detokenizer_init_mid_text(&choice->detok, tok, job->fields.skip_special_tokens);
+    }
+    if (!vmt_choice_output_init(&choice->output, &job->output, job->arena, &choice->text)) {
+        return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL, "no memory for another choice");
     }
     if (job->num_stop_strings == 0) return true;
     choice->stop = vmt_stop_create(job->arena, job->stop_strings, job->num_stop_strings,
@@ -224,8 +227,11 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
         .user = gen,
     };
     vmt_err err = {0};
-    return vmt_generation_create(&gen->gen, job->api->config.engine, &params, job->arena, &err) == VMT_OK ||
-           vmt_fault_from_err(&job->fault, &err, NULL);
+    vmt_status status = vmt_generation_create(&gen->gen, job->api->config.engine, &params, job->arena, &err);
+    if (status == VMT_OK) return true;
+    /* It is the request that is too large, not the server that is too busy. */
+    if (status == VMT_E_NO_MEMORY) return vmt_fault_rule(&job->fault, NULL, NULL, "%s", err.msg);
+    return vmt_fault_from_err(&job->fault, &err, NULL);
 }
 
 bool vmt_job_prepare(vmt_job *job, const vmt_prepare_options *options) {

@@ -1,5 +1,5 @@
-/* api/prompt.h: from prompts to generations: tokenizing, truncation, the context rule, and everything a job needs before
- * it is submitted.  Text thread. */
+/* api/prompt.h: from prompts to generations: tokenizing, truncation, the context rule, and everything a job needs
+ * before it is submitted.  Text thread. */
 #ifndef VMT_API_PROMPT_H
 #define VMT_API_PROMPT_H
 

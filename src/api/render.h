@@ -1,5 +1,5 @@
-/* api/render.h: the text threads, which do what must not hold up the loop: parse bodies, render templates, tokenize, and
- * format very large answers.
+/* api/render.h: the text threads, which do what must not hold up the loop: parse bodies, render templates, tokenize,
+ * and format very large answers.
  *
  * A job belongs to the pool from push() until take_done(), and nobody else touches what the two share meanwhile.  The
  * threads share one queue, so a long prompt holds up one thread only (base/queue has a single receiver). */

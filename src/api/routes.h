@@ -9,6 +9,7 @@ enum {
     VMT_ROUTE_NO_HTTP_METRICS = 2, /* probes are not counted */
     VMT_ROUTE_DEV_MODE = 4,        /* exists only with dev_mode */
     VMT_ROUTE_TOKENIZER_INFO = 8,  /* exists only with tokenizer_info_endpoint */
+    VMT_ROUTE_ANY_MEDIA = 16,      /* the body is JSON whatever its Content-Type says */
 };
 
 typedef struct vmt_route {
@@ -25,5 +26,9 @@ extern const uint32_t vmt_num_routes;
  * with that path. */
 int32_t vmt_route_find(const vmt_api_config *config, vmt_str method, vmt_str path, int *status,
                        const char **allowed);
+
+/* Docker Model Runner's names for the same routes: /engines[/{backend}]/v1/... and /anthropic/v1/... without what comes
+ * before the route.  Other paths as they are. */
+vmt_str vmt_route_rewrite(vmt_str path);
 
 #endif

@@ -34,7 +34,7 @@ static void keys(vmt_test *t) {
         {"/v1/models", "Authorization: sk-one\r\n", 401},
         {"/v1/models", "x-api-key: sk-one\r\n", 401},
         {"/v1/nowhere", NULL, 401},
-        {"/v1/messages", "x-api-key: sk-one\r\n", 404}, /* past the guard, but no such route yet */
+        {"/v1/messages", "x-api-key: sk-one\r\n", 405}, /* past the guard */
         {"/health", NULL, 200},
         {"/metrics", NULL, 200},
         {"/version", NULL, 200},
@@ -185,7 +185,7 @@ static const struct {
 } renderings[] = {
     {"\"tools\":[{\"function\":{\"parameters\":{\"type\":\"object\"},\"strict\":true,\"name\":\"f\"},\"type\":"
      "\"function\"}],"
-     "\"tool_choice\":\"auto\"",
+     "\"tool_choice\":\"none\"",
      "{{ tools | tojson }}",
      "[{\\\"type\\\": \\\"function\\\", \\\"function\\\": {\\\"name\\\": \\\"f\\\", \\\"parameters\\\": "
      "{\\\"type\\\": "

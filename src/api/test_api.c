@@ -291,6 +291,13 @@ int test_open(vmt_test *t, const test_api *a, const char *path, const char *body
     return fd;
 }
 
+vmt_str test_quoted(vmt_test *t, const char *text) {
+    size_t len = strlen(text);
+    char *bytes = vmt_arena_alloc(t->arena, len + 1);
+    for (size_t i = 0; i <= len; i++) bytes[i] = (char)(text[i] == '\'' ? '"' : text[i]);
+    return (vmt_str){bytes, len};
+}
+
 vmt_str test_undated(vmt_test *t, vmt_str body) {
     static const char key[] = "\"created\":";
     vmt_buf out = {0};

@@ -54,6 +54,8 @@ test_answer test_request(vmt_test *t, const test_api *a, const char *method, con
 test_answer test_post(vmt_test *t, const test_api *a, const char *path, const char *body); /* JSON, id "t" */
 /* Sends the request and leaves the answer to the caller. */
 int test_open(vmt_test *t, const test_api *a, const char *path, const char *body);
+/* A copy with " for every ': JSON that can be read in a test. */
+vmt_str test_quoted(vmt_test *t, const char *text);
 /* body with every "created":N as "created":0. */
 vmt_str test_undated(vmt_test *t, vmt_str body);
 /* The JSON of the answer; fails the case if it is none.  Destroyed by the caller. */

@@ -8,7 +8,11 @@ vmt_usage vmt_usage_of_job(const vmt_job *job) {
             usage.cached_tokens += vmt_generation_get_stats(job->gens[i].gen).num_cached_tokens;
         }
     }
-    for (uint32_t i = 0; i < job->num_choices; i++) usage.completion_tokens += job->choices[i].num_tokens;
+    for (uint32_t i = 0; i < job->num_choices; i++) {
+        usage.completion_tokens += job->choices[i].num_tokens;
+        usage.reasoning_tokens += job->choices[i].output.num_reasoning_tokens;
+    }
+    usage.has_reasoning = job->output.reasoning != NULL;
     return usage;
 }
 
@@ -16,6 +20,8 @@ vmt_usage vmt_usage_of_choice(const vmt_job *job, const vmt_choice *choice) {
     return (vmt_usage){
         .prompt_tokens = job->prompts[choice->gen->prompt_idx].tokens.len,
         .completion_tokens = choice->num_tokens,
+        .reasoning_tokens = choice->output.num_reasoning_tokens,
+        .has_reasoning = job->output.reasoning != NULL,
         .cached_tokens = vmt_generation_get_stats(choice->gen->gen).num_cached_tokens,
     };
 }
@@ -34,6 +40,13 @@ void vmt_usage_write(vmt_json_writer *w, const vmt_usage *usage, vmt_usage_detai
         vmt_json_begin_object(w);
         vmt_json_key(w, "cached_tokens");
         vmt_json_u64(w, usage->cached_tokens);
+        vmt_json_end_object(w);
+    }
+    if (usage->has_reasoning) {
+        vmt_json_key(w, "completion_tokens_details");
+        vmt_json_begin_object(w);
+        vmt_json_key(w, "reasoning_tokens");
+        vmt_json_u64(w, usage->reasoning_tokens);
         vmt_json_end_object(w);
     }
     vmt_json_end_object(w);

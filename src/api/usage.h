@@ -5,7 +5,8 @@
 #include "api/job.h"
 
 typedef struct vmt_usage {
-    uint64_t prompt_tokens, completion_tokens, cached_tokens;
+    uint64_t prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens;
+    bool has_reasoning; /* a reasoning parser was at work: reasoning_tokens is written */
 } vmt_usage;
 
 typedef enum vmt_usage_details {

@@ -1,6 +1,7 @@
 #include "cli/bundle.h"
 
 #include "backend/cpu/cpu.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/bundle_text.h"
 #include "cli/environment.h"
@@ -10,11 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FAKE_BYTES_MAX   ((size_t)64 << 20) /* scripts of --fake-model */
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
-/* The lm head writes a row of vocabulary floats per sampled token: rows beyond this wait for the next step. */
-#define LOGIT_ROWS_MAX 512u
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
@@ -128,7 +128,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->dtype = bundle->kv_dtype;
     kv->context_max = wanted;
     kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
-    kv->logits_max = VMT_MAX((uint32_t)options->max_num_seqs, VMT_MIN(kv->tokens_max, LOGIT_ROWS_MAX));
+    kv->logits_max = (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
@@ -166,13 +166,35 @@ static vmt_status limit_isa(vmt_str name, vmt_err *err) {
     for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
         if (!vmt_str_eq_c(name, vmt_isa_name((vmt_isa)isa))) continue;
         if (!vmt_isa_present((vmt_isa)isa)) {
-            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s", vmt_isa_name((vmt_isa)isa));
+            return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "this machine has no %s",
+                                  vmt_isa_name((vmt_isa)isa));
         }
         vmt_isa_limit((vmt_isa)isa);
         return VMT_OK;
     }
     return vmt_fail_param(err, VMT_E_INVALID, "--cpu-isa", "--cpu-isa %.*s is unknown; `vmetal doctor` lists them",
                           VMT_STR_ARG(name));
+}
+
+static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
+    const vmt_runner real = vmt_model_runner(bundle->model);
+    const vmt_scripted_runner_config config = {
+        .tokenizer = bundle->tokenizer,
+        .eos_id = bundle->num_eos_ids ? bundle->eos_ids[0] : vmt_tokenizer_eos(bundle->tokenizer),
+        .vocab = real.vocab,
+        .max_model_len = real.max_model_len,
+        .num_blocks = bundle->num_blocks,
+        .block_size = bundle->block_size,
+    };
+    vmt_buf scripts = {0};
+    vmt_str name = vmt_arena_dup(bundle->arena, path);
+    if (!name.ptr) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a path");
+    vmt_status status = vmt_file_read(&scripts, name.ptr, FAKE_BYTES_MAX, err);
+    if (status == VMT_OK) {
+        status = vmt_scripted_runner_create(&bundle->fake, vmt_buf_str(&scripts), &config, err);
+    }
+    vmt_buf_free(&scripts);
+    return status;
 }
 
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
@@ -196,7 +218,7 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
                  vmt_dtype_get(bundle->kv_dtype)->name, (double)bundle->scratch_bytes * 1e-6, bundle->num_blocks,
                  bundle->block_size, bundle->max_model_len, bundle->backend->num_workers,
                  vmt_isa_name(vmt_isa_best()));
-    return VMT_OK;
+    return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
 vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,
@@ -222,10 +244,12 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
         .on_progress = on_progress,
         .on_progress_ctx = ctx,
     };
-    return vmt_engine_create(out, &config, vmt_model_runner(bundle->model), err);
+    vmt_runner runner = bundle->fake ? vmt_scripted_runner_face(bundle->fake) : vmt_model_runner(bundle->model);
+    return vmt_engine_create(out, &config, runner, err);
 }
 
 void vmt_bundle_close(vmt_bundle *bundle) {
+    vmt_scripted_runner_destroy(bundle->fake);
     vmt_model_close(bundle->model);
     vmt_backend_destroy(bundle->backend);
     vmt_chat_template_destroy(bundle->chat_template);

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "backend/backend.h"
+#include "cli/scripted_runner.h"
 #include "engine/engine.h"
 #include "model/model.h"
 #include "text/chat_template.h"
@@ -25,9 +26,10 @@ typedef struct vmt_bundle_options {
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
-    int64_t threads; /* 0: one per core */
-    vmt_str cpu_isa; /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
-    bool quiet;      /* no progress bars */
+    int64_t threads;    /* 0: one per core */
+    vmt_str cpu_isa;    /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
+    vmt_str fake_model; /* file of scripts for cli/scripted_runner.h, said in the model's place; or empty */
+    bool quiet;         /* no progress bars */
 } vmt_bundle_options;
 
 /* A constant expression, so that each command's defaults can hold it. */
@@ -52,6 +54,7 @@ typedef struct vmt_bundle {
     vmt_model_config *config;
     vmt_backend *backend;
     vmt_model *model;
+    vmt_scripted_runner *fake; /* NULL: the model runs */
     vmt_tokenizer *tokenizer;
     vmt_chat_template *chat_template; /* NULL: none */
     vmt_buf tokenizer_config_json;

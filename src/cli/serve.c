@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/environment.h"
+#include "cli/model_argument.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -83,7 +84,8 @@ static void print_ready(const struct server *s) {
     if (s->bundle_options.quiet || s->options->uds.len > 0) return;
     printf("\nvmetal is ready at %s (%.2f s).  Try it:\n\n"
            "  curl -N %s%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-           "    -d '{\"model\": \"%.*s\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": "
+           "    -d '{\"model\": \"%.*s\", \"stream\": true, \"temperature\": 0, \"messages\": [{\"role\": "
+           "\"user\", \"content\": "
            "\"Why is the sky blue?\"}]}'\n\n",
            where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "",
            VMT_STR_ARG(name));
@@ -168,9 +170,19 @@ static void on_stats(void *ctx) {
                  queries > 0 ? (double)hits / (double)queries : 0.0);
 }
 
-static vmt_str model_argument(const vmt_serve_options *o) {
-    if (o->model_args.num > 0) return o->model_args.items[0];
-    return o->model.len > 0 ? o->model : VMT_STR("SmolLM2-135M-Instruct");
+/* uvicorn's names for our four levels. */
+static vmt_log_level log_level(vmt_str name) {
+    static const struct {
+        const char *name;
+        vmt_log_level level;
+    } names[] = {
+        {"critical", VMT_LOG_ERROR}, {"error", VMT_LOG_ERROR}, {"warning", VMT_LOG_WARN},
+        {"warn", VMT_LOG_WARN},      {"debug", VMT_LOG_DEBUG}, {"trace", VMT_LOG_DEBUG},
+    };
+    for (size_t i = 0; i < VMT_COUNT(names); i++) {
+        if (vmt_str_eq_c(name, names[i].name)) return names[i].level;
+    }
+    return VMT_LOG_INFO;
 }
 
 static vmt_status fill_api_config(struct server *s, vmt_err *err) {
@@ -216,6 +228,9 @@ static vmt_status fill_api_config(struct server *s, vmt_err *err) {
         .return_tokens_as_token_ids = o->return_tokens_as_token_ids,
         .log_requests = o->log_requests,
         .dev_mode = vmt_str_eq_c(vmt_environment_get("VLLM_SERVER_DEV_MODE"), "1"),
+        .tool_call_parser = o->tool_call_parser,
+        .reasoning_parser = o->reasoning_parser,
+        .exclude_tools_when_tool_choice_none = o->exclude_tools_when_tool_choice_none,
         .content_format = vmt_str_eq_c(o->content_format, "string")   ? 1
                           : vmt_str_eq_c(o->content_format, "openai") ? 2
                                                                       : 0,
@@ -283,7 +298,8 @@ int vmt_serve_run(const void *options) {
     struct server s = {.options = options, .started_ns = vmt_clock_ns(), .arena = vmt_arena_create(1 << 20)};
     vmt_err err = {0};
     s.bundle_options = s.options->bundle;
-    s.bundle_options.model = model_argument(s.options);
+    s.bundle_options.model = vmt_model_argument(s.options->model_args, s.options->model);
+    vmt_log_set_level(log_level(s.options->log_level));
     vmt_status status = s.arena == NULL ? VMT_E_NO_MEMORY : open_server(&s, &err);
     if (status == VMT_OK) status = vmt_loop_run(s.loop, &err);
     if (s.failed) {

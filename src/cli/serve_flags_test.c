@@ -66,7 +66,7 @@ static const struct {
     {"m", VMT_OK, 0},
     {"--model m --host 0.0.0.0 --port 8000 --tensor-parallel-size 1 --dtype auto", VMT_OK, 0},
     {"m --gpu-memory-utilization 0.9 --max-model-len 8k --enable-prefix-caching --seed 0", VMT_OK, 0},
-    {"m --enable-auto-tool-choice --tool-call-parser hermes --reasoning-parser qwen3", VMT_OK, 3},
+    {"m --enable-auto-tool-choice --tool-call-parser hermes --reasoning-parser qwen3", VMT_OK, 0},
     {"m --swap-space 4 --disable-log-requests --enforce-eager --trust-remote-code", VMT_OK, 2},
     {"m --served-model-name a b --uds /tmp/x.sock --api-key k", VMT_OK, 0},
     {"m -O3 -cc.mode 3 -q gguf --runner generate", VMT_OK, 1},

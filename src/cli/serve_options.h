@@ -22,7 +22,8 @@ typedef struct vmt_serve_options {
     int64_t max_body_bytes, max_connections, max_requests;
     int64_t shutdown_timeout_s;
     /* API */
-    vmt_str default_chat_template_kwargs, response_role, content_format;
+    vmt_str default_chat_template_kwargs, response_role, content_format, tool_call_parser, reasoning_parser;
+    bool exclude_tools_when_tool_choice_none;
     bool trust_request_chat_template, enable_prompt_tokens_details, force_include_usage, tokenizer_info_endpoint,
         server_load_tracking, request_id_headers, return_tokens_as_token_ids;
     int64_t max_logprobs, seed, stream_interval, ping_interval_ms;

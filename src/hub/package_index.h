@@ -4,9 +4,9 @@
 
 #include "hub/config.h"
 
-/* Asks the index, and appends the file's absolute address to url. */
-vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *project, const char *file,
-                                  vmt_buf *url, vmt_err *err);
+/* Asks the index, and appends the file's absolute address to url.  label: what errors say could not be fetched. */
+vmt_status vmt_package_index_find(const vmt_hub_config *config, const char *label, const char *project,
+                                  const char *file, vmt_buf *url, vmt_err *err);
 
 /* The address of file in a project page that was read from page_url: JSON or HTML, whichever it is.  false when the
  * page does not have it. */

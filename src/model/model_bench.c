@@ -26,6 +26,15 @@ static void die(const vmt_err *err) {
     exit(1);
 }
 
+static uint32_t number(const char *text) {
+    uint64_t v = 0;
+    if (!vmt_str_to_u64(vmt_str_from(text), &v) || v > INT32_MAX) {
+        fprintf(stderr, "model_bench: '%s' is no number\n", text);
+        exit(2);
+    }
+    return (uint32_t)v;
+}
+
 static int32_t argmax(const float *x, uint32_t n) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < n; i++) {
@@ -104,7 +113,9 @@ static void time_rates(struct bench *b, uint32_t prompt, uint32_t generated, uin
 static void continue_text(struct bench *b, char *list, uint32_t generated) {
     static int32_t ids[STEP_MAX];
     uint32_t n = 0;
-    for (char *p = strtok(list, ","); p != NULL && n < STEP_MAX; p = strtok(NULL, ",")) ids[n++] = atoi(p);
+    for (char *p = strtok(list, ","); p != NULL && n < STEP_MAX; p = strtok(NULL, ",")) {
+        ids[n++] = (int32_t)number(p);
+    }
     float *logits = step(b, ids, n);
     for (uint32_t i = 0; i < generated; i++) {
         int32_t id = argmax(logits, b->vocab);
@@ -150,7 +161,7 @@ int main(int argc, char **argv) {
     struct bench b = {.num_seqs = 1};
     char *ids = NULL;
     for (int opt; (opt = getopt(argc, argv, "t:p:n:d:b:i:")) != -1;) {
-        uint32_t v = opt == 'i' ? 0 : (uint32_t)atoi(optarg);
+        uint32_t v = opt == 'i' ? 0 : number(optarg);
         switch (opt) {
         case 't': threads = v; break;
         case 'p': prompt = v; break;

@@ -56,7 +56,7 @@ static uint32_t ids_of(vmt_test *t, vmt_json list, int32_t *out, uint32_t max) {
     uint32_t n = 0;
     vmt_json v;
     for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &v); n++) {
-        int64_t id;
+        int64_t id = 0;
         vmt_expect(t, n < max && vmt_json_get_i64(v, &id));
         out[n] = (int32_t)id;
     }

@@ -17,15 +17,12 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {4, 2, 64, 16, VMT_F16, 150, 0, 0},  {9, 3, 64, 16, VMT_F16, 70, 0, 0},
-    {3, 3, 128, 32, VMT_BF16, 66, 0, 0}, {8, 1, 16, 8, VMT_F32, 130, 0, 0},
-    {14, 2, 80, 16, VMT_F32, 65, 0, 0},  {2, 1, 40, 32, VMT_F16, 129, 0, 0},
-    {7, 7, 72, 16, VMT_BF16, 67, 0, 0},  {2, 2, 256, 8, VMT_F16, 64, 0, 0},
-    {4, 2, 64, 16, VMT_F16, 200, 70, 0}, {4, 2, 32, 32, VMT_BF16, 140, 1, 0},
-    {4, 4, 24, 8, VMT_F16, 100, 33, 0},  {6, 2, 96, 16, VMT_F16, 90, 0, 5.0f},
-    {4, 1, 64, 16, VMT_F16, 1100, 0, 0}, {4, 2, 32, 8, VMT_F16, 1300, 600, 0},
-    {100, 1, 16, 16, VMT_F32, 20, 0, 0}, {2, 1, 128, 16, VMT_BF16, 1, 0, 0},
-    {5, 5, 8, 16, VMT_F16, 31, 0, 0},
+    {4, 2, 64, 16, VMT_F16, 150, 0, 0},  {9, 3, 64, 16, VMT_F16, 70, 0, 0},   {3, 3, 128, 32, VMT_BF16, 66, 0, 0},
+    {8, 1, 16, 8, VMT_F32, 130, 0, 0},   {14, 2, 80, 16, VMT_F32, 65, 0, 0},  {2, 1, 40, 32, VMT_F16, 129, 0, 0},
+    {7, 7, 72, 16, VMT_BF16, 67, 0, 0},  {2, 2, 256, 8, VMT_F16, 64, 0, 0},   {4, 2, 64, 16, VMT_F16, 200, 70, 0},
+    {4, 2, 32, 32, VMT_BF16, 140, 1, 0}, {4, 4, 24, 8, VMT_F16, 100, 33, 0},  {6, 2, 96, 16, VMT_F16, 90, 0, 5.0f},
+    {4, 1, 16, 16, VMT_F16, 600, 0, 0},  {4, 2, 8, 8, VMT_F16, 1100, 540, 0}, {100, 1, 16, 16, VMT_F32, 20, 0, 0},
+    {2, 1, 128, 16, VMT_BF16, 1, 0, 0},  {5, 5, 8, 16, VMT_F16, 31, 0, 0},
 };
 
 struct world { /* one sequence's rows and a cache that holds it in shuffled blocks */
@@ -191,10 +188,10 @@ static void chunking_shows_in_no_bit(vmt_test *t) {
         uint32_t count;
         const char *what;
     } plans[] = {{odd, 8, "odd chunks"}, {single, 1, "token by token"}, {blocks, 4, "whole blocks"}};
-    vmt_backend *bes[] = {backend(t, 1), backend(t, 2), backend(t, 5)};
+    vmt_backend *bes[] = {backend(t, 1), backend(t, 5)};
     for (size_t i = 0; i < VMT_COUNT(shapes); i++) {
         for (size_t b = 0; b < VMT_COUNT(bes); b++) {
-            struct world *w = new_world(t, bes[2], shapes[i], 10 * i);
+            struct world *w = new_world(t, bes[1], shapes[i], 10 * i);
             uint32_t len = w->s.len;
             run_chunks(t, bes[0], w, w->out, &len, 1);
             float *got = VMT_ARENA_NEW(t->arena, float, (size_t)len * w->s.heads * w->s.dim);
@@ -204,7 +201,7 @@ static void chunking_shows_in_no_bit(vmt_test *t) {
                 run_chunks(t, bes[b], w, got, plans[p].sizes, plans[p].count);
                 expect_same(t, w, got, i, plans[p].what);
             }
-            free_world(bes[2], w);
+            free_world(bes[1], w);
         }
     }
     for (size_t b = 0; b < VMT_COUNT(bes); b++) vmt_backend_destroy(bes[b]);

@@ -131,7 +131,9 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
     uint32_t items = num_row_blocks * run.num_panels;
     /* Many rows make an item long, so that its weight bytes count for more. */
     size_t item_bytes = run.mm.layout.bytes * VMT_MAX(run.block_rows / VMT_MM_PANEL, 1);
-    uint32_t grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, 1);
+    /* Kernels of plain floats take up to four panels at once. */
+    uint32_t grain_min = w->kind->is_quantized ? 1 : 4,
+             grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
     return vmt_launch_run(be, &(vmt_launch){
                                   .name = "matmul",
                                   .args = &run,
@@ -144,9 +146,8 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
 }
 
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args) {
-    /* The AMX kernel unpacks a panel: bytes, and at most three vectors of floats per block. */
-    return args->kind->is_quantized ? (size_t)args->num_blocks * (VMT_MM_BLOCK * VMT_MM_PANEL + 3 * 64) + 8192
-                                    : 8192;
+    if (!args->kind->is_quantized) return 0;
+    return VMT_MM_RING_BYTES + vmt_mm_amx_group(args) * vmt_mm_unpacked_bytes(args);
 }
 
 void vmt_matmul_ref(const vmt_matmul_args *args) {

@@ -71,8 +71,21 @@ typedef struct vmt_mm_layout { /* of one panel, in bytes from its start */
 } vmt_mm_layout;
 vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols);
 
+/* VMT_BODY functions are specialised by constant arguments wherever they are called, and VMT_UNROLL_ROWS loops then
+ * have constant trip counts, which turns their arrays into registers.  A sanitized build would compile for minutes:
+ * there each body is one plain function, the same code with its arguments at run time. */
+#define VMT_INLINE static inline __attribute__((always_inline))
+#define VMT_UNROLL _Pragma("GCC unroll 24")
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VMT_BODY static __attribute__((noinline))
+#define VMT_UNROLL_ROWS
+#else
+#define VMT_BODY        VMT_INLINE
+#define VMT_UNROLL_ROWS VMT_UNROLL
+#endif
+
 static inline uint32_t vmt_mm_height(uint32_t num_rows) {
-    return num_rows <= 4 ? num_rows : (num_rows + 3) / 4 * 4;
+    return num_rows <= 2 ? num_rows : (num_rows + 3) / 4 * 4;
 }
 
 /* Everything a kernel sees. */
@@ -114,6 +127,18 @@ typedef void (*vmt_mm_quantizer)(const vmt_mm_args *args, uint32_t panel_idx, ui
 /* The kernel for num_rows rows of x when isa is the best one allowed: pure functions over a table. */
 vmt_mm_kernel vmt_mm_kernel_for(const vmt_matmul_kind *kind, vmt_isa isa, uint32_t num_rows);
 vmt_mm_quantizer vmt_mm_quantizer_for(vmt_isa isa);
+
+/* The AMX kernel's scratch: a ring of tiles, then as many unpacked panels as fit beside x in the second cache. */
+#define VMT_MM_RING_BYTES  ((size_t)8192)
+#define VMT_MM_GROUP_BYTES ((size_t)128 << 10)
+#define VMT_MM_GROUP_MAX   8u
+static inline size_t vmt_mm_unpacked_bytes(const vmt_mm_args *args) {
+    return (size_t)args->num_blocks * (VMT_MM_BLOCK * VMT_MM_PANEL + 2 * VMT_MM_PANEL * sizeof(float));
+}
+static inline uint32_t vmt_mm_amx_group(const vmt_mm_args *args) {
+    size_t fit = VMT_MM_GROUP_BYTES / vmt_mm_unpacked_bytes(args);
+    return (uint32_t)VMT_MAX(VMT_MIN(fit, VMT_MM_GROUP_MAX), 1);
+}
 
 /* Per-worker scratch that any kernel may need for these arguments. */
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args);

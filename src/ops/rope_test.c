@@ -1,4 +1,4 @@
-/* ops/rope_test.c: rotation and per-head norm against the reference in double, and bit for bit over instruction sets. */
+/* ops/rope_test.c: rotation and per-head norm against the reference in double; instruction sets agree to the bit. */
 #include "ops/rope.h"
 
 #include <math.h>

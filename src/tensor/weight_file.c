@@ -130,26 +130,43 @@ static vmt_status open_index(vmt_weight_file *f, const char *dir, const char *pa
     return status;
 }
 
-/* A directory without an index: model.safetensors, or the only *.safetensors there is. */
-static vmt_status open_single(vmt_weight_file *f, const char *dir, vmt_err *err) {
-    char *path = join(dir, VMT_STR("model.safetensors"));
-    uint32_t found = 1;
-    if (path != NULL && !vmt_file_exists(path)) {
+/* The only file in dir whose name ends so; *found counts them.  NULL if there is not exactly one, or no memory. */
+static char *only_file(const char *dir, const char *ending, uint32_t *found) {
+    char *path = NULL;
+    DIR *d = opendir(dir);
+    *found = 0;
+    if (d == NULL) return NULL;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.' || !vmt_str_ends(vmt_str_from(e->d_name), vmt_str_from(ending))) continue;
+        if ((*found)++ == 0) path = join(dir, vmt_str_from(e->d_name));
+    }
+    closedir(d);
+    if (*found != 1) {
         free(path);
         path = NULL;
-        found = 0;
-        DIR *d = opendir(dir);
-        if (d == NULL) return vmt_fail(err, VMT_E_IO, "%s: the directory can't be read", dir);
-        for (struct dirent *e; (e = readdir(d)) != NULL;) {
-            if (e->d_name[0] == '.' || !vmt_str_ends(vmt_str_from(e->d_name), VMT_STR(".safetensors"))) continue;
-            if (found++ == 0) path = join(dir, vmt_str_from(e->d_name));
-        }
-        closedir(d);
     }
-    if (found != 1) {
+    return path;
+}
+
+/* A directory without an index: model.safetensors, or the only *.safetensors there is, or the only *.gguf. */
+static vmt_status open_single(vmt_weight_file *f, const char *dir, vmt_err *err) {
+    char *path = join(dir, VMT_STR("model.safetensors"));
+    uint32_t num_safetensors = 1, num_gguf = 0;
+    if (path != NULL && !vmt_file_exists(path)) {
         free(path);
-        if (found == 0) return vmt_fail(err, VMT_E_NOT_FOUND, "%s: no *.safetensors file in this directory", dir);
-        return vmt_fail(err, VMT_E_INVALID, "%s: %u *.safetensors files but no " INDEX_NAME, dir, found);
+        path = only_file(dir, ".safetensors", &num_safetensors);
+        if (num_safetensors == 0) path = only_file(dir, ".gguf", &num_gguf);
+    }
+    if (path == NULL) {
+        if (num_safetensors > 1) {
+            return vmt_fail(err, VMT_E_INVALID, "%s: %u *.safetensors files but no " INDEX_NAME, dir,
+                            num_safetensors);
+        }
+        if (num_gguf > 1) {
+            return vmt_fail(err, VMT_E_INVALID, "%s: %u *.gguf files; name the one to open", dir, num_gguf);
+        }
+        if (num_safetensors + num_gguf > 0) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a file name");
+        return vmt_fail(err, VMT_E_NOT_FOUND, "%s: no *.safetensors or *.gguf file in this directory", dir);
     }
     vmt_status status = alloc_shards(f, 1, err);
     if (status != VMT_OK) {

@@ -1,8 +1,8 @@
 /* tensor/weight_file.h: named tensors in memory-mapped files, whichever the format.
  *
  * open() looks at the path: a .gguf file, a directory with *.safetensors (one file, or model.safetensors.index.json and
- * its shards), or one .safetensors file.  Every offset, count and shape is checked before anything is handed out.
- * Tensors point into the maps: they live until close(). */
+ * its shards) or with one *.gguf, or one .safetensors file.  Every offset, count and shape is checked before anything
+ * is handed out.  Tensors point into the maps: they live until close(). */
 #ifndef VMT_TENSOR_WEIGHT_FILE_H
 #define VMT_TENSOR_WEIGHT_FILE_H
 

@@ -139,7 +139,8 @@ static const char *write_file(vmt_test *t, const char *dir, const char *name, vm
 }
 
 static void remove_dir(vmt_test *t, const char *dir) {
-    static const char *const names[] = {"model.safetensors.index.json", "one.safetensors", "two.safetensors"};
+    static const char *const names[] = {"model.safetensors.index.json", "one.safetensors", "two.safetensors",
+                                        "one.gguf", "two.gguf"};
     for (size_t i = 0; i < VMT_COUNT(names); i++) {
         (void)unlink(vmt_arena_printf(t->arena, "%s/%s", dir, names[i]).ptr);
     }
@@ -218,11 +219,27 @@ static void an_empty_directory_or_file_is_no_model(vmt_test *t) {
     vmt_weight_file *f;
     vmt_err err = {0};
     vmt_expect_eq(t, vmt_weight_file_open(&f, dir, &err), VMT_E_NOT_FOUND);
-    vmt_expect(t, strstr(err.msg, "no *.safetensors file in this directory") != NULL);
+    vmt_expect(t, strstr(err.msg, "no *.safetensors or *.gguf file in this directory") != NULL);
     const char *path = write_file(t, dir, "one.safetensors", VMT_STR(""));
     err = (vmt_err){0};
     vmt_expect_eq(t, vmt_weight_file_open(&f, path, &err), VMT_E_INVALID);
     vmt_expect_str(t, err.msg, "one.safetensors: not a safetensors file (only 0 bytes)");
+    remove_dir(t, dir);
+}
+
+/* Docker Model Runner's bundles are folders with model.gguf in them. */
+static void a_directory_may_hold_one_gguf(vmt_test *t) {
+    const char *dir = new_dir(t);
+    vmt_weight_file *f;
+    vmt_err err = {0}, same = {0};
+    const char *path = write_file(t, dir, "one.gguf", VMT_STR("GGUF?"));
+    vmt_expect_eq(t, vmt_weight_file_open(&f, path, &same), VMT_E_INVALID);
+    vmt_expect_eq(t, vmt_weight_file_open(&f, dir, &err), VMT_E_INVALID);
+    vmt_expect_str(t, err.msg, same.msg);
+    write_file(t, dir, "two.gguf", VMT_STR("GGUF?"));
+    err = (vmt_err){0};
+    vmt_expect_eq(t, vmt_weight_file_open(&f, dir, &err), VMT_E_INVALID);
+    vmt_expect(t, strstr(err.msg, "2 *.gguf files; name the one to open") != NULL);
     remove_dir(t, dir);
 }
 
@@ -233,6 +250,7 @@ static const vmt_test_case cases[] = {
     {"opens_shards", opens_shards},
     {"refuses_bad_indexes", refuses_bad_indexes},
     {"an_empty_directory_or_file_is_no_model", an_empty_directory_or_file_is_no_model},
+    {"a_directory_may_hold_one_gguf", a_directory_may_hold_one_gguf},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

@@ -6,6 +6,7 @@
 
 #define NO_MERGE    UINT64_MAX
 #define NO_SLOT     UINT32_MAX
+#define MAYBE_BITS  3 /* 2^3 bits for each slot of the merge table */
 #define RANK_BITS   22
 #define ID_BITS     21
 #define NO_RANK     UINT32_MAX
@@ -23,8 +24,9 @@ static inline uint64_t pair_of(int32_t left, int32_t right) {
 
 /* The slot of a pair, or NO_SLOT. */
 static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
-    uint64_t pair = pair_of(left, right);
-    for (uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
+    uint64_t pair = pair_of(left, right), hash = pair * bpe->mix, bit = hash >> (bpe->shift - MAYBE_BITS);
+    if (!(bpe->maybe[bit >> 6] >> (bit & 63) & 1)) return NO_SLOT;
+    for (uint32_t pos = (uint32_t)(hash >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
         uint64_t slot = bpe->slots[pos];
         if (slot >> RANK_BITS == pair) return pos;
         if (slot == NO_MERGE) return NO_SLOT;
@@ -32,8 +34,10 @@ static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t righ
 }
 
 static void put_merge(vmt_bpe *bpe, const vmt_merge_rule *rule) {
-    uint64_t pair = pair_of(rule->left, rule->right);
-    uint32_t pos = (uint32_t)((pair * bpe->mix) >> bpe->shift);
+    uint64_t pair = pair_of(rule->left, rule->right), hash = pair * bpe->mix,
+             bit = hash >> (bpe->shift - MAYBE_BITS);
+    bpe->maybe[bit >> 6] |= (uint64_t)1 << (bit & 63);
+    uint32_t pos = (uint32_t)(hash >> bpe->shift);
     while (bpe->slots[pos] != NO_MERGE && bpe->slots[pos] >> RANK_BITS != pair) pos = (pos + 1) & bpe->mask;
     bpe->slots[pos] = pair << RANK_BITS | rule->rank; /* of equal pairs the last counts */
     bpe->slot_ids[pos] = rule->result;
@@ -98,8 +102,9 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
     bpe->slots = malloc(num_slots * sizeof *bpe->slots);
     bpe->slot_ids = malloc(num_slots * sizeof *bpe->slot_ids);
+    bpe->maybe = calloc(((size_t)num_slots << MAYBE_BITS) / 64, sizeof *bpe->maybe);
     bpe->whole = calloc(bpe->vocab->num_ids + 1u, 1);
-    if (!bpe->slots || !bpe->slot_ids || !bpe->whole)
+    if (!bpe->slots || !bpe->slot_ids || !bpe->maybe || !bpe->whole)
         return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
     memset(bpe->slots, 0xFF, num_slots * sizeof *bpe->slots);
     bpe->mask = num_slots - 1;
@@ -127,6 +132,7 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
 void vmt_bpe_reset(vmt_bpe *bpe) {
     free(bpe->slots);
     free(bpe->slot_ids);
+    free(bpe->maybe);
     free(bpe->byte_pairs);
     free((void *)bpe->whole);
     memset(bpe, 0, sizeof *bpe);
@@ -334,22 +340,20 @@ static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     return VMT_OK;
 }
 
-static __attribute__((noinline)) vmt_status encode_new_short(const vmt_bpe *bpe, vmt_scratch *s,
-                                                             const uint8_t *word, size_t len, vmt_short_set *set,
-                                                             vmt_short_key key) {
-    size_t num_ids;
-    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    vmt_short_put(set, key, s->ids, num_ids);
-    return emit_all(s, s->ids, num_ids);
-}
-
-static vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
+/* A word of up to VMT_CACHE_LONG_MAX bytes that is not, or has too many ids to be, among the short words.  set: where
+ * it belongs there, or NULL. */
+static __attribute__((noinline)) vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                          size_t len, vmt_short_set *set, vmt_short_key key) {
     bool hit;
     vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
     if (hit) return emit_all(s, slot->ids, slot->num_ids);
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    vmt_long_put(slot, word, len, s->ids, num_ids);
+    if (set && num_ids <= VMT_CACHE_SHORT_IDS) {
+        vmt_short_put(set, key, s->ids, num_ids);
+    } else {
+        vmt_long_put(slot, word, len, s->ids, num_ids);
+    }
     return emit_all(s, s->ids, num_ids);
 }
 
@@ -408,9 +412,9 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
         if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
             const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
             VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
-                                              : encode_new_short(bpe, s, text + at, len, sets[i], keys[i]));
+                                              : encode_medium(bpe, s, text + at, len, sets[i], keys[i]));
         } else if (len <= VMT_CACHE_LONG_MAX) {
-            VMT_TRY(encode_medium(bpe, s, text + at, len));
+            VMT_TRY(encode_medium(bpe, s, text + at, len, NULL, (vmt_short_key){0, 0}));
         } else {
             VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
         }
@@ -420,5 +424,12 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
 
 vmt_status vmt_bpe_encode(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *text, size_t begin,
                           const size_t *ends, uint32_t num_words) {
+    /* Without byte-level words a "word" is often a whole line or text: its parts are what comes again. */
+    if (bpe->can_cut && !bpe->byte_level && !bpe->ignore_merges) {
+        for (uint32_t i = 0; i < num_words; begin = ends[i++]) {
+            VMT_TRY(encode_long(bpe, s, text + begin, ends[i] - begin));
+        }
+        return VMT_OK;
+    }
     return encode_batch(bpe, s, text, begin, ends, num_words, true);
 }

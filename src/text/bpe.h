@@ -12,8 +12,10 @@
 
 typedef struct vmt_bpe {
     const vmt_vocab *vocab;
-    uint64_t *slots;      /* left << 43 | right << 22 | rank; all ones: empty */
-    int32_t *slot_ids;    /* what the pair of a slot becomes */
+    uint64_t *slots;   /* left << 43 | right << 22 | rank; all ones: empty */
+    int32_t *slot_ids; /* what the pair of a slot becomes */
+    uint64_t
+        *maybe; /* a bit per hash of a pair: not set, no such merge.  Small enough to stay in a core's cache */
     uint32_t *byte_pairs; /* [256 * 256] the slot of two bytes' pair (of two ASCII characters'), or all ones */
     uint32_t mask, shift, num_merges;
     uint64_t mix;       /* odd, random */

@@ -225,8 +225,7 @@ vmt_status vmt_jslice(vmt_jrun *run, vmt_jval object, const vmt_jval bounds[3], 
     if (object.kind == VMT_JUNDEF) return vmt_jundef_fail(run, object);
     int64_t length, start = 0, count = 0, step = 1;
     if (object.kind != VMT_JSTR && !vmt_jis_seq(object) && object.kind != VMT_JRANGE) {
-        *out = vmt_jundef(VMT_JUNDEF_HINT, VMT_STR("a value that can't be sliced was sliced"));
-        return VMT_OK;
+        return vmt_jinvalid(run, "'%s' object can't be sliced", vmt_jtype_name(object));
     }
     VMT_TRY(vmt_jlen(run, object, &length));
     VMT_TRY(slice_indices(run, bounds, length, &start, &count, &step));

@@ -65,26 +65,39 @@ static vmt_status filter_title(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
 }
 
 static vmt_status filter_string(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
+    *out = call->self;
+    if (call->self.kind == VMT_JSTR) return VMT_OK;
     *out = vmt_jstr(VMT_STR(""));
     return self_text(run, call, &out->s);
 }
 
-static vmt_status filter_escape(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
-    vmt_str text;
-    VMT_TRY(self_text(run, call, &text));
-    VMT_TRY(vmt_jrun_charge(run, text.len / 16));
+vmt_status vmt_jescape(vmt_jrun *run, vmt_str s, vmt_str *out) {
+    VMT_TRY(vmt_jrun_charge(run, s.len / 16));
     size_t begin = vmt_jtext_begin(run);
-    for (size_t i = 0; i < text.len; i++) {
-        switch (text.ptr[i]) {
+    for (size_t i = 0; i < s.len; i++) {
+        switch (s.ptr[i]) {
         case '&': vmt_buf_append_c(&run->out, "&amp;"); break;
         case '<': vmt_buf_append_c(&run->out, "&lt;"); break;
         case '>': vmt_buf_append_c(&run->out, "&gt;"); break;
         case '\'': vmt_buf_append_c(&run->out, "&#39;"); break;
         case '"': vmt_buf_append_c(&run->out, "&#34;"); break;
-        default: vmt_buf_append_byte(&run->out, text.ptr[i]);
+        default: vmt_buf_append_byte(&run->out, s.ptr[i]);
         }
     }
-    return vmt_jtext_end_value(run, begin, out);
+    return vmt_jtext_end(run, begin, out);
+}
+
+static vmt_status filter_safe(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
+    VMT_TRY(filter_string(run, call, out));
+    out->sub = 1;
+    return VMT_OK;
+}
+
+static vmt_status filter_escape(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
+    *out = call->self;
+    if (call->self.kind == VMT_JSTR && call->self.sub == 1) return VMT_OK;
+    VMT_TRY(filter_safe(run, call, out));
+    return vmt_jescape(run, out->s, &out->s);
 }
 
 static vmt_status filter_replace(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
@@ -138,7 +151,6 @@ static vmt_status filter_indent(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
 static vmt_status filter_truncate(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
     int64_t length, leeway, count, end_count;
     vmt_str end;
-    if (call->self.kind != VMT_JSTR) return vmt_jinvalid(run, "truncate: value must be str");
     VMT_TRY(vmt_jparam_int(run, call, 0, 255, &length));
     VMT_TRY(vmt_jparam_str(run, call, 2, VMT_STR("..."), &end));
     VMT_TRY(vmt_jparam_int(run, call, 3, 5, &leeway));
@@ -149,6 +161,7 @@ static vmt_status filter_truncate(vmt_jrun *run, vmt_jcall *call, vmt_jval *out)
     if (leeway < 0) return vmt_jinvalid(run, "expected leeway >= 0, got %lld", (long long)leeway);
     *out = call->self;
     if (count <= length || count - length <= leeway) return VMT_OK;
+    if (call->self.kind != VMT_JSTR) return vmt_jinvalid(run, "truncate: value must be str");
     vmt_str kept = call->self.s;
     size_t pos = 0;
     for (int64_t i = 0; i < length - end_count; i++) vmt_utf8_next(kept, &pos);
@@ -486,7 +499,7 @@ const vmt_jbuiltin vmt_jfilters_text[] = {
     {"lower", filter_lower, "", 0, 0},
     {"replace", filter_replace, "old new count", 2, 0},
     {"round", filter_round, "precision method", 0, 0},
-    {"safe", filter_string, "", 0, 0},
+    {"safe", filter_safe, "", 0, 0},
     {"string", filter_string, "", 0, 0},
     {"title", filter_title, "", 0, 0},
     {"tojson", filter_tojson, "ensure_ascii indent separators sort_keys", 0, 0},

@@ -12,7 +12,6 @@ static vmt_status self_list(vmt_jrun *run, const vmt_jcall *call, vmt_jlist **ou
 /* What Python's reversed() takes, as a list; a generator is refused. */
 static vmt_status reversible(vmt_jrun *run, vmt_jval v, vmt_jlist **out) {
     if (v.kind == VMT_JGENERATOR) return vmt_jinvalid(run, "'generator' object is not reversible");
-    if (v.kind == VMT_JUNDEF) return vmt_jundef_fail(run, v);
     return vmt_jlist_from(run, v, out);
 }
 
@@ -58,8 +57,7 @@ static vmt_status filter_reverse(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) 
         return vmt_jslice(run, call->self, bounds, out);
     }
     /* A generator becomes a list, the rest an iterator, as in Python. */
-    bool is_list = call->self.kind == VMT_JGENERATOR || call->self.kind == VMT_JUNDEF;
-    if (call->self.kind == VMT_JUNDEF) return vmt_jundef_fail(run, call->self);
+    bool is_list = call->self.kind == VMT_JGENERATOR;
     VMT_TRY(self_list(run, call, &list));
     for (size_t i = 0; i < list->count / 2; i++) {
         vmt_jval swap = list->items[i];

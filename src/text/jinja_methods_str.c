@@ -399,16 +399,24 @@ static vmt_status str_format(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
     return vmt_jformat_braces(run, call->self.s, call, out);
 }
 
+/* Python has these too; no template we know calls them. */
+static vmt_status str_unsupported(vmt_jrun *run, vmt_jcall *call, vmt_jval *out) {
+    return vmt_jrun_fail(run, VMT_E_UNSUPPORTED, "this method of str is not supported");
+}
+
 const vmt_jbuiltin vmt_jmethods_str[] = {
     {"center", str_center, "width fillchar", 1, STR},
     {"count", str_count, "sub start end", 1, STR},
+    {"encode", str_unsupported, NULL, 0, STR},
     {"endswith", str_endswith, "suffix start end", 1, STR},
     {"find", str_find, "sub start end", 1, STR},
     {"format", str_format, NULL, 0, STR},
+    {"format_map", str_unsupported, NULL, 0, STR},
     {"index", str_index, "sub start end", 1, STR},
     {"join", str_join, "iterable", 1, STR},
     {"ljust", str_ljust, "width fillchar", 1, STR},
     {"lstrip", str_lstrip, "chars", 0, STR},
+    {"maketrans", str_unsupported, NULL, 0, STR},
     {"partition", str_partition, "sep", 1, STR},
     {"removeprefix", str_removeprefix, "prefix", 1, STR},
     {"removesuffix", str_removesuffix, "suffix", 1, STR},
@@ -423,6 +431,7 @@ const vmt_jbuiltin vmt_jmethods_str[] = {
     {"splitlines", str_splitlines, "keepends", 0, STR},
     {"startswith", str_startswith, "prefix start end", 1, STR},
     {"strip", str_strip, "chars", 0, STR},
+    {"translate", str_unsupported, NULL, 0, STR},
     {"zfill", str_zfill, "width", 1, STR},
     {0},
 };

@@ -154,7 +154,8 @@ vmt_status vmt_jarith(vmt_jrun *run, int op, vmt_jval a, vmt_jval b, vmt_jval *o
         return float_op(run, op, vmt_jget_float(a), vmt_jget_float(b), out);
     }
     if (op == VMT_JT_ADD && a.kind == VMT_JSTR && b.kind == VMT_JSTR) {
-        *out = vmt_jstr(VMT_STR(""));
+        if (a.sub != b.sub) VMT_TRY(vmt_jescape(run, a.sub ? b.s : a.s, a.sub ? &b.s : &a.s));
+        *out = (vmt_jval){.kind = VMT_JSTR, .sub = a.sub | b.sub};
         return vmt_jconcat(run, a.s, b.s, &out->s);
     }
     if (op == VMT_JT_ADD && a.kind == b.kind && vmt_jis_seq(a)) return join_lists(run, a, b, out);

@@ -1,4 +1,5 @@
 /* text/jinja_repr.c: str() and repr() as Python prints them. */
+#include "text/jinja_ast.h"
 #include "text/jinja_run.h"
 #include "text/jinja_unicode.h"
 
@@ -18,7 +19,7 @@ static int shortest_digits(double f, char digits[20], int *exponent) {
     for (; *p != 'e'; p++) {
         if (*p != '.') digits[n++] = *p;
     }
-    *exponent = atoi(p + 1);
+    *exponent = (int)strtol(p + 1, NULL, 10);
     while (n > 1 && digits[n - 1] == '0') n--;
     return n;
 }
@@ -121,6 +122,12 @@ static vmt_status write_container(vmt_jrun *run, vmt_jval v) {
         vmt_buf_printf(buf, "range(%lld, %lld", (long long)v.range->start, (long long)v.range->stop);
         if (v.range->step != 1) vmt_buf_printf(buf, ", %lld", (long long)v.range->step);
         vmt_buf_append_byte(buf, ')');
+        return VMT_OK;
+    case VMT_JMACRO:
+        if (v.macro->node->type == VMT_JN_CALL_BLOCK)
+            vmt_buf_append_c(buf, "<Macro anonymous>");
+        else
+            vmt_buf_printf(buf, "<Macro '%.*s'>", VMT_STR_ARG(v.macro->node->name));
         return VMT_OK;
     case VMT_JLOOP: {
         int64_t length;

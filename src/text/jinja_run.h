@@ -49,8 +49,9 @@ struct vmt_jrun {
 
 #define VMT_JARGS_MAX 4096u
 
-/* Evaluation levels, one inside the other.  A level takes about 400 bytes of stack, a macro call about ten levels. */
-#define VMT_JRUN_DEPTH_MAX 800u
+/* Evaluation levels, one inside the other: with this many the stack stays below 512 KiB, the least a thread has on the
+ * systems we build for. */
+#define VMT_JRUN_DEPTH_MAX 500u
 
 /* Records the first failure; returns code. */
 vmt_status vmt_jrun_fail(vmt_jrun *run, vmt_status code, const char *fmt, ...) VMT_PRINTF(3, 4);
@@ -124,6 +125,9 @@ vmt_status vmt_jslice(vmt_jrun *run, vmt_jval object, const vmt_jval bounds[3], 
 /* jinja_ops.c: + - * / // % ** by their token. */
 vmt_status vmt_jarith(vmt_jrun *run, int op, vmt_jval a, vmt_jval b, vmt_jval *out);
 vmt_status vmt_jnegate(vmt_jrun *run, vmt_jval v, vmt_jval *out);
+
+/* jinja_filters.c: s with & < > ' " as HTML entities. */
+vmt_status vmt_jescape(vmt_jrun *run, vmt_str s, vmt_str *out);
 
 /* jinja_repr.c: appends Python's str() or repr() of v to the text. */
 vmt_status vmt_jwrite_str(vmt_jrun *run, vmt_jval v);

@@ -73,6 +73,7 @@ vmt_status vmt_jspec_write_str(vmt_jrun *run, const vmt_jspec *spec, vmt_str s) 
     if (spec->align == '=' && spec->fill.ptr[0] != '0') {
         return vmt_jinvalid(run, "'=' alignment not allowed in string format specifier");
     }
+    if (spec->grouping) return vmt_jinvalid(run, "Cannot specify '%c' with 's'.", spec->grouping);
     if (spec->precision >= 0) {
         size_t pos = 0;
         for (int64_t i = 0; i < spec->precision && pos < s.len; i++) vmt_utf8_next(s, &pos);

@@ -26,7 +26,7 @@ TEST(sequence, vmt_jhas_len(v) && v.kind != VMT_JVIEW && v.kind != VMT_JLOOP)
 TEST(iterable, vmt_jis_iterable(v) || v.kind == VMT_JLOOP)
 TEST(callable, v.kind == VMT_JMACRO || v.kind == VMT_JMETHOD || v.kind == VMT_JFUNCTION || v.kind == VMT_JJOINER ||
                    v.kind == VMT_JLOOP || v.kind == VMT_JUNDEF)
-TEST(escaped, v.kind == VMT_JABSENT)
+TEST(escaped, v.kind == VMT_JSTR && v.sub == 1)
 TEST(sameas, vmt_jsame(v, call->param[0]))
 TEST(filter, v.kind == VMT_JSTR && vmt_jfilter_find(v.s) != NULL)
 TEST(test, v.kind == VMT_JSTR && vmt_jtest_find(v.s) != NULL)

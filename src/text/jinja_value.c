@@ -221,7 +221,8 @@ vmt_status vmt_jcompare(vmt_jrun *run, vmt_jval a, vmt_jval b, int *out) {
     }
     if (a.kind == VMT_JSTR && b.kind == VMT_JSTR) {
         /* Bytes of UTF-8 order as code points do. */
-        *out = vmt_str_compare(a.s, b.s);
+        int order = vmt_str_compare(a.s, b.s);
+        *out = order < 0 ? -1 : order > 0;
         return vmt_jrun_charge(run, VMT_MIN(a.s.len, b.s.len) / 256);
     }
     if (a.kind == b.kind && vmt_jis_seq(a)) return compare_lists(run, a.list, b.list, out);

@@ -27,7 +27,7 @@ typedef enum vmt_jkind {
     VMT_JINT,
     VMT_JUINT, /* above INT64_MAX */
     VMT_JFLOAT,
-    VMT_JSTR,
+    VMT_JSTR, /* sub 1: markupsafe's Markup, made by the filters safe and escape: + escapes the other side */
     VMT_JLIST,
     VMT_JTUPLE, /* sub 1: a group of the groupby filter, with .grouper and .list */
     VMT_JDICT,
@@ -165,7 +165,7 @@ bool vmt_jsame(vmt_jval a, vmt_jval b);
 vmt_status vmt_jlen(vmt_jrun *run, vmt_jval v, int64_t *out);
 bool vmt_jhas_len(vmt_jval v);
 vmt_status vmt_jequal(vmt_jrun *run, vmt_jval a, vmt_jval b, bool *out);
-/* <0, 0, >0 into *out; kinds that Python can't order are an error. */
+/* -1, 0 or 1 into *out, 2 if one is a NaN; kinds that Python can't order are an error. */
 vmt_status vmt_jcompare(vmt_jrun *run, vmt_jval a, vmt_jval b, int *out);
 /* item in container. */
 vmt_status vmt_jcontains(vmt_jrun *run, vmt_jval container, vmt_jval item, bool *out);

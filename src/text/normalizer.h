@@ -1,6 +1,6 @@
 /* text/normalizer.h: what happens to text before it is cut into words: Unicode forms, replacements, prefixes.
  *
- * A list of steps, each from one buffer of the scratch to the other; a step that would change nothing copies nothing. */
+ * A list of steps, each from one buffer of the scratch to the other; a step that changes nothing copies nothing. */
 #ifndef VMT_TEXT_NORMALIZER_H
 #define VMT_TEXT_NORMALIZER_H
 

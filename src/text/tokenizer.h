@@ -62,7 +62,8 @@ vmt_status vmt_tokenizer_encode(const vmt_tokenizer *tok, vmt_str text, vmt_enco
                                 vmt_tokens *out, vmt_err *err);
 
 /* Appends the text of ids to out, as tokenizers' decode() gives it (clean-up of spaces aside: off).  Ids outside the
- * vocabulary are skipped. */
+ * vocabulary are skipped.  One difference: in a run of byte tokens that is not UTF-8, its whole characters survive and
+ * only the other bytes become U+FFFD, so that a stream need not wait for the end of a run. */
 void vmt_tokenizer_decode(const vmt_tokenizer *tok, const int32_t *ids, size_t num_ids, bool skip_special,
                           vmt_buf *out);
 

@@ -195,9 +195,10 @@ int main(int argc, char **argv) {
     vmt_buf_init(&back, 0);
     if (vmt_file_read(&text, argv[2], INPUT_MAX, &err) != VMT_OK) return fail(&err);
     printf("load_ms=%.1f bytes=%zu", (double)load_ns / 1e6, text.len);
-    int rounds = argc > 3 ? atoi(argv[3]) : 3;
+    uint64_t rounds = 3;
+    if (argc > 3 && !vmt_str_to_u64(vmt_str_from(argv[3]), &rounds)) rounds = 3;
     vmt_tokens tokens = {0};
-    for (int i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < rounds; i++) {
         tokens.len = 0;
         uint64_t begin = clock_ns();
         if (vmt_tokenizer_encode(tok, vmt_buf_str(&text), (vmt_encode_options){0}, &tokens, &err))

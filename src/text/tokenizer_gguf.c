@@ -161,9 +161,13 @@ static vmt_status read_merges(struct reader *r) {
     return VMT_OK;
 }
 
-static int compare_scores(const void *a, const void *b, void *ctx) {
-    const float *scores = ctx;
-    float x = scores[*(const int32_t *)a], y = scores[*(const int32_t *)b];
+struct scored {
+    float score;
+    int32_t id;
+};
+
+static int compare_scores(const void *a, const void *b) {
+    float x = ((const struct scored *)a)->score, y = ((const struct scored *)b)->score;
     return (x < y) - (x > y);
 }
 
@@ -171,23 +175,23 @@ static int compare_scores(const void *a, const void *b, void *ctx) {
  * way to cut a token into two tokens, with the place of its score among all scores as rank. */
 static vmt_status rules_from_scores(struct reader *r) {
     const vmt_tokenizer_gguf *spec = r->spec;
-    int32_t *order = malloc((spec->num_tokens + 1u) * sizeof *order);
+    struct scored *order = malloc((spec->num_tokens + 1u) * sizeof *order);
     if (!order) return vmt_fail(r->err, VMT_E_NO_MEMORY, "tokenizer: no memory for its scores");
-    for (uint32_t id = 0; id < spec->num_tokens; id++) order[id] = (int32_t)id;
-    qsort_r(order, spec->num_tokens, sizeof *order, compare_scores, (void *)spec->scores);
+    for (uint32_t id = 0; id < spec->num_tokens; id++) order[id] = (struct scored){spec->scores[id], (int32_t)id};
+    qsort(order, spec->num_tokens, sizeof *order, compare_scores);
     uint32_t rank = 0;
     vmt_status status = VMT_OK;
     for (uint32_t i = 0; i < spec->num_tokens && status == VMT_OK; i++) {
-        if (i > 0 && spec->scores[order[i]] != spec->scores[order[i - 1]]) rank++;
-        vmt_token_kind kind = kind_of(spec, (uint32_t)order[i]);
+        if (i > 0 && order[i].score != order[i - 1].score) rank++;
+        vmt_token_kind kind = kind_of(spec, (uint32_t)order[i].id);
         if (kind == VMT_TOKEN_CONTROL || kind == VMT_TOKEN_BYTE || kind == VMT_TOKEN_UNKNOWN) continue;
-        vmt_str text = spec->tokens[order[i]];
+        vmt_str text = spec->tokens[order[i].id];
         if (text.len > 1024) continue; /* no such word is ever built up */
         for (size_t cut = 1; cut < text.len && status == VMT_OK; cut++) {
             if (((uint8_t)text.ptr[cut] & 0xC0) == 0x80) continue;
             int32_t left = vmt_tokenizer_find(r->tok, vmt_str_slice(text, 0, cut));
             int32_t right = left < 0 ? -1 : vmt_tokenizer_find(r->tok, vmt_str_slice(text, cut, text.len));
-            if (right >= 0) status = add_rule(r, (vmt_merge_rule){left, right, order[i], rank});
+            if (right >= 0) status = add_rule(r, (vmt_merge_rule){left, right, order[i].id, rank});
         }
     }
     free(order);

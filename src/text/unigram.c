@@ -14,10 +14,13 @@ struct path {
     int32_t id;
 };
 
-static int compare_keys(const void *a, const void *b, void *ctx) {
-    const vmt_vocab *vocab = ctx;
-    return vmt_str_compare(vmt_vocab_slice(vocab, vocab->key[*(const int32_t *)a]),
-                           vmt_vocab_slice(vocab, vocab->key[*(const int32_t *)b]));
+struct word {
+    vmt_str key;
+    int32_t id;
+};
+
+static int compare_words(const void *a, const void *b) {
+    return vmt_str_compare(((const struct word *)a)->key, ((const struct word *)b)->key);
 }
 
 /* Builds the trie from the sorted keys, one level of a range at a time: a queue of (range, depth, node). */
@@ -25,7 +28,8 @@ struct range {
     uint32_t begin, end, depth, node;
 };
 
-static vmt_status build_trie(vmt_unigram *u, const int32_t *sorted, uint32_t n, size_t total_bytes, vmt_err *err) {
+static vmt_status build_trie(vmt_unigram *u, const struct word *sorted, uint32_t n, size_t total_bytes,
+                             vmt_err *err) {
     size_t cap = total_bytes + 1;
     if (cap > NODES_MAX) return vmt_fail(err, VMT_E_UNSUPPORTED, "tokenizer: the vocabulary's text is too long");
     u->nodes = malloc(cap * sizeof *u->nodes);
@@ -36,7 +40,6 @@ static vmt_status build_trie(vmt_unigram *u, const int32_t *sorted, uint32_t n, 
         free(queue);
         return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for the vocabulary's trie");
     }
-    const vmt_vocab *vocab = u->vocab;
     queue[0] = (struct range){0, n, 0, 0};
     u->num_nodes = 1;
     for (uint32_t head = 0; head < u->num_nodes; head++) {
@@ -44,12 +47,11 @@ static vmt_status build_trie(vmt_unigram *u, const int32_t *sorted, uint32_t n, 
         vmt_unigram_node *node = &u->nodes[r.node];
         *node = (vmt_unigram_node){(int32_t)u->num_edges, 0, -1};
         uint32_t i = r.begin;
-        while (i < r.end && vocab->key[sorted[i]].len == r.depth) node->id = sorted[i++];
+        while (i < r.end && sorted[i].key.len == r.depth) node->id = sorted[i++].id;
         while (i < r.end) {
-            uint8_t byte = (uint8_t)vmt_vocab_slice(vocab, vocab->key[sorted[i]]).ptr[r.depth];
+            uint8_t byte = (uint8_t)sorted[i].key.ptr[r.depth];
             uint32_t end = i + 1;
-            while (end < r.end && (uint8_t)vmt_vocab_slice(vocab, vocab->key[sorted[end]]).ptr[r.depth] == byte)
-                end++;
+            while (end < r.end && (uint8_t)sorted[end].key.ptr[r.depth] == byte) end++;
             u->edge_bytes[u->num_edges] = byte;
             u->edge_nodes[u->num_edges++] = (int32_t)u->num_nodes;
             queue[u->num_nodes] = (struct range){i, end, r.depth + 1, u->num_nodes};
@@ -64,7 +66,7 @@ static vmt_status build_trie(vmt_unigram *u, const int32_t *sorted, uint32_t n, 
 
 vmt_status vmt_unigram_build(vmt_unigram *u, vmt_err *err) {
     const vmt_vocab *vocab = u->vocab;
-    int32_t *sorted = malloc((vocab->num_ids + 1u) * sizeof *sorted);
+    struct word *sorted = malloc((vocab->num_ids + 1u) * sizeof *sorted);
     if (!sorted) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for the vocabulary");
     uint32_t n = 0;
     size_t total = 0;
@@ -75,10 +77,10 @@ vmt_status vmt_unigram_build(vmt_unigram *u, vmt_err *err) {
         if (!any || u->scores[id] < min_score) min_score = u->scores[id];
         any = true;
         if (vocab->key[id].len == 0) continue;
-        sorted[n++] = (int32_t)id;
+        sorted[n++] = (struct word){vmt_vocab_slice(vocab, vocab->key[id]), (int32_t)id};
         total += vocab->key[id].len;
     }
-    qsort_r(sorted, n, sizeof *sorted, compare_keys, (void *)vocab);
+    qsort(sorted, n, sizeof *sorted, compare_words);
     u->unk_score = min_score - UNK_PENALTY;
     u->have_bytes = u->byte_fallback;
     for (uint32_t b = 0; b < 256 && u->byte_fallback; b++) {

@@ -1,14 +1,15 @@
 /* text/word_cache.h: words seen before and their ids, so that most words of a text cost one cache line.
  *
- * Short words (most) lie in sets of two per line; longer ones have a line each.  A full set forgets its older word.
+ * Short words (most) lie in sets of two per line; longer ones, and
+ * those of more than three tokens, have a line each.  A full set forgets its older word.
  * One cache belongs to one scratch and one tokenizer. */
 #ifndef VMT_TEXT_WORD_CACHE_H
 #define VMT_TEXT_WORD_CACHE_H
 
 #include "text/vocab.h"
 
-#define VMT_CACHE_SHORT_SETS (1u << 14) /* 1 MiB: about what a core's own cache holds */
-#define VMT_CACHE_LONG_SLOTS (1u << 12) /* 256 KiB */
+#define VMT_CACHE_SHORT_SETS (1u << 15) /* 2 MiB; lines are fetched ahead, so it may outgrow a core's cache */
+#define VMT_CACHE_LONG_SLOTS (1u << 14) /* 1 MiB */
 #define VMT_CACHE_SHORT_MAX  15u        /* bytes of a short word */
 #define VMT_CACHE_LONG_MAX   32u
 #define VMT_CACHE_SHORT_IDS  3u
@@ -74,7 +75,7 @@ static inline const vmt_short_entry *vmt_short_find(const vmt_short_set *set, vm
 
 void vmt_short_put(vmt_short_set *set, vmt_short_key key, const int32_t *ids, size_t num_ids);
 
-/* VMT_CACHE_SHORT_MAX < len <= VMT_CACHE_LONG_MAX.  The slot where the word is or belongs; *hit says which. */
+/* 1 <= len <= VMT_CACHE_LONG_MAX.  The slot where the word is or belongs; *hit says which. */
 vmt_long_entry *vmt_long_slot(const vmt_word_cache *cache, const uint8_t *word, size_t len, vmt_hash_key seed,
                               bool *hit);
 void vmt_long_put(vmt_long_entry *slot, const uint8_t *word, size_t len, const int32_t *ids, size_t num_ids);

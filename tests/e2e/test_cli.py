@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VMETAL = os.environ.get("VMETAL", str(ROOT / "build/vmetal"))
-COMMANDS = ["serve", "chat", "complete", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
+COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
             "completion"]
 
 
@@ -112,11 +112,11 @@ def test_a_failure_at_work_exits_1_with_one_sentence(tmp_path):
 
 
 def test_flags_without_effect_warn_once_and_go_on(tmp_path):
-    done = vmetal("serve", str(tmp_path / "none"), "--swap-space", "4", "--enable-auto-tool-choice", "--port", "0")
+    done = vmetal("serve", str(tmp_path / "none"), "--swap-space", "4", "--kv-cache-metrics", "--port", "0")
     warnings = [line for line in done.stderr.splitlines() if "flag_ignored" in line]
     assert len(warnings) == 2
     assert any("--swap-space" in line and "removed" in line for line in warnings)
-    assert any("plain text" in line for line in warnings)
+    assert any("--kv-cache-metrics" in line for line in warnings)
 
 
 def test_python_probe():

@@ -4,6 +4,9 @@
  * chain over keys.  Both inner kernels keep up to MICRO_ROWS query rows in registers, so that each K and V vector is
  * loaded once for all of them.  A job of few rows reads the cache as it is stored; one of many converts each tile to
  * floats once and reuses it. */
+#ifndef VMT_OPS_SIMD_ATTENTION_IMPL_H
+#define VMT_OPS_SIMD_ATTENTION_IMPL_H
+
 #include "ops/simd/attention_kernel.h"
 #include "ops/simd/vec16.h"
 
@@ -137,6 +140,9 @@ VF_INLINE void value_rows(uint32_t rows, vmt_dtype dtype, const struct tile *t, 
     }
 }
 
+#if defined(VF_SMALL_CODE)
+#define ROWS_SWITCH(rows, call) call(rows);
+#else
 #define ROWS_SWITCH(rows, call) \
     switch (rows) {             \
     case 1: call(1); break;     \
@@ -146,6 +152,7 @@ VF_INLINE void value_rows(uint32_t rows, vmt_dtype dtype, const struct tile *t, 
     case 5: call(5); break;     \
     default: call(6); break;    \
     }
+#endif
 #define SCORE_CALL(n) score_rows(n, dtype, t, vecs, q, dim, p)
 #define VALUE_CALL(n) value_rows(n, dtype, t, keys, p, shrink, dim, out, out_stride)
 
@@ -443,3 +450,5 @@ static void run(const vmt_attn_job *job, void *scratch) {
 }
 
 #define VMT_ATTN_KERNELS_TABLE(isa) const vmt_attn_kernels vmt_attn_kernels_##isa = {.run = run, .fold = fold}
+
+#endif

@@ -8,9 +8,6 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define VMT_INLINE static inline __attribute__((always_inline))
-#define VMT_UNROLL _Pragma("GCC unroll 8")
-
 typedef enum quant_bits { BITS_4 = 4, BITS_5 = 5, BITS_6 = 6, BITS_8 = 8 } quant_bits;
 
 VMT_INLINE __m256i load(const uint8_t *src) {
@@ -129,8 +126,8 @@ VMT_INLINE void store(const vmt_mm_args *args, uint32_t row, uint32_t begin, __m
 }
 
 /* One panel times one activation panel, a block at a time; the accumulators live in the first cache. */
-VMT_INLINE void tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
-                     uint32_t row, uint32_t num_rows) {
+VMT_BODY void tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
+                   uint32_t row, uint32_t num_rows) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const uint32_t height = vmt_mm_height(num_rows);
     const bool has_init = !has_min && bits != BITS_8;
@@ -169,8 +166,7 @@ VMT_INLINE void tile(const quant_bits bits, const bool has_min, const vmt_mm_arg
     }
 }
 
-VMT_INLINE void walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
-                     const vmt_mm_range *range) {
+VMT_BODY void walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args, const vmt_mm_range *range) {
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < range->row_end; row += VMT_MM_PANEL) {
             tile(bits, has_min, args, panel, row, VMT_MIN(range->row_end - row, VMT_MM_PANEL));
@@ -200,31 +196,31 @@ VMT_INLINE __m256 load_weights(const vmt_mm_format f, const uint8_t *src) {
 }
 
 /* height rows of x times width panels: 2 * height * width accumulators, at most 8. */
-VMT_INLINE void float_tile(const vmt_mm_format f, const uint32_t height, const uint32_t width,
-                           const vmt_mm_args *args, uint32_t panel_idx, uint32_t row) {
+VMT_BODY void float_tile(const vmt_mm_format f, const uint32_t height, const uint32_t width,
+                         const vmt_mm_args *args, uint32_t panel_idx, uint32_t row) {
     const uint32_t lane_bytes = f == VMT_MM_F32 ? 4 : 2;
     const float *x[4];
     __m256 acc[8];
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
-    VMT_UNROLL for (uint32_t a = 0; a < 2 * height * width; a++) acc[a] = _mm256_setzero_ps();
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < 2 * height * width; a++) acc[a] = _mm256_setzero_ps();
     const uint8_t *w = args->panels + panel_idx * args->layout.bytes;
     for (size_t k = 0; k < args->cols; k++, w += 16 * lane_bytes) {
-        VMT_UNROLL for (uint32_t p = 0; p < 2 * width; p++) {
+        VMT_UNROLL_ROWS for (uint32_t p = 0; p < 2 * width; p++) {
             const uint8_t *src = w + p / 2 * args->layout.bytes + 8 * lane_bytes * (p % 2);
             __m256 wk = load_weights(f, src);
-            VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+            VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
                 acc[p * height + i] = _mm256_fmadd_ps(wk, _mm256_set1_ps(x[i][k]), acc[p * height + i]);
             }
         }
     }
-    VMT_UNROLL for (uint32_t p = 0; p < 2 * width; p++) {
-        VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+    VMT_UNROLL_ROWS for (uint32_t p = 0; p < 2 * width; p++) {
+        VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
             store(args, row + i, panel_idx * VMT_MM_PANEL + 8 * p, acc[p * height + i]);
         }
     }
 }
 
-VMT_INLINE void float_walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
+VMT_BODY void float_walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
     uint32_t single = range->row_begin + (range->row_end - range->row_begin) / 4 * 4;
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < single; row += 4) float_tile(f, 4, 1, args, panel, row);

@@ -1,7 +1,7 @@
 /* ops/simd/matmul_avx512.c: plain float weights, and quantizing x.
  *
- * Float tiles are two panels times up to 12 rows of x: 24 accumulators, each one chain of FMAs along k.  A single row
- * takes four panels, or the chains would wait for themselves. */
+ * Float tiles are two panels times 12 rows of x: 24 accumulators, each one chain of FMAs along k.  Few rows take four
+ * panels, or the chains would wait for themselves. */
 #if defined(__x86_64__)
 #include "ops/simd/matmul_zmm.h"
 
@@ -12,48 +12,52 @@ VMT_INLINE __m512 load_weights(const vmt_mm_format f, const uint8_t *src) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-VMT_INLINE void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
-                     uint32_t panel_idx, uint32_t row) {
+VMT_BODY void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
+                   uint32_t panel_idx, uint32_t row) {
     const uint32_t step = f == VMT_MM_F32 ? 64 : 32;
-    const uint8_t *w[4];
+    const uint8_t *w = args->panels + panel_idx * args->layout.bytes;
+    const size_t panel_bytes = args->layout.bytes;
     const float *x[12];
-    __m512 acc[4][12];
-    VMT_UNROLL for (uint32_t p = 0; p < width; p++) w[p] = args->panels + (panel_idx + p) * args->layout.bytes;
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
-        x[i] = vmt_mm_x_row(args, row + i);
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_setzero_ps();
-    }
-    for (size_t k = 0; k < args->cols; k++) {
+    __m512 acc[24]; /* [height, width] */
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) acc[a] = _mm512_setzero_ps();
+    for (size_t k = 0; k < args->cols; k++, w += step) {
         __m512 wk[4];
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w[p] + k * step);
-        VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
+        VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) wk[p] = load_weights(f, w + p * panel_bytes);
+        VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
             const __m512 xk = _mm512_set1_ps(x[i][k]);
-            VMT_UNROLL for (uint32_t p = 0; p < width; p++) acc[p][i] = _mm512_fmadd_ps(wk[p], xk, acc[p][i]);
+            VMT_UNROLL_ROWS for (uint32_t p = 0; p < width; p++) {
+                acc[i * width + p] = _mm512_fmadd_ps(wk[p], xk, acc[i * width + p]);
+            }
         }
     }
-    VMT_UNROLL for (uint32_t i = 0; i < height; i++) {
-        VMT_UNROLL for (uint32_t p = 0; p < width; p++) zmm_store(args, row + i, panel_idx + p, acc[p][i]);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < width * height; a++) {
+        zmm_store(args, row + a / width, panel_idx + a % width, acc[a]);
     }
 }
 
-/* All rows of the range with width panels at once. */
-VMT_INLINE void walk_rows(const vmt_mm_format f, const uint32_t width, const vmt_mm_args *args,
-                          const vmt_mm_range *range, uint32_t panel) {
-    uint32_t row = range->row_begin;
-    for (; row + 12 <= range->row_end && width <= 2; row += 12)
-        tile(f, 12, width <= 2 ? width : 2, args, panel, row);
-    for (; row + 4 <= range->row_end; row += 4) tile(f, 4, width, args, panel, row);
-    for (; row + 2 <= range->row_end; row += 2) tile(f, 2, width, args, panel, row);
-    for (; row < range->row_end; row++) tile(f, 1, width, args, panel, row);
-}
-
-VMT_INLINE void walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
+VMT_BODY void walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
+    /* Pairs of panels for as many dozens of rows as there are, then the rest of the rows. */
+    const uint32_t dozens = range->row_begin + (range->row_end - range->row_begin) / 12 * 12;
+    const uint32_t pairs = range->panel_begin + (range->panel_end - range->panel_begin) / 2 * 2;
+    for (uint32_t panel = range->panel_begin; panel < pairs; panel += 2) {
+        for (uint32_t row = range->row_begin; row < dozens; row += 12) tile(f, 12, 2, args, panel, row);
+    }
+    for (uint32_t row = range->row_begin; pairs < range->panel_end && row < dozens; row += 4) {
+        tile(f, 4, 1, args, pairs, row);
+    }
     uint32_t panel = range->panel_begin;
-    if (range->row_end - range->row_begin < 12) {
-        for (; panel + 4 <= range->panel_end; panel += 4) walk_rows(f, 4, args, range, panel);
+    for (; panel + 4 <= range->panel_end; panel += 4) {
+        uint32_t row = dozens;
+        for (; row + 4 <= range->row_end; row += 4) tile(f, 4, 4, args, panel, row);
+        for (; row + 2 <= range->row_end; row += 2) tile(f, 2, 4, args, panel, row);
+        if (row < range->row_end) tile(f, 1, 4, args, panel, row);
     }
-    for (; panel + 2 <= range->panel_end; panel += 2) walk_rows(f, 2, args, range, panel);
-    for (; panel < range->panel_end; panel++) walk_rows(f, 1, args, range, panel);
+    for (; panel < range->panel_end; panel++) {
+        uint32_t row = dozens;
+        for (; row + 4 <= range->row_end; row += 4) tile(f, 4, 1, args, panel, row);
+        for (; row < range->row_end; row++) tile(f, 1, 1, args, panel, row);
+    }
 }
 
 void vmt_mm_float_avx512(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch) {

@@ -1,7 +1,7 @@
 /* ops/simd/matmul_neon.c: all kernels for plain NEON, which every 64-bit ARM has.
  *
- * Without sdot, products of bytes are added up in 16 bits.  A lane of a vector's half takes one product per vector, so
- * that 8 vectors of up to 5 bits fit (8 * 31 * 127), 4 of 6 bits and 2 of 8 bits, before neighbours are added into 32. */
+ * Without sdot, products of bytes are added up in 16 bits.  A lane of a vector's half takes one product per vector,
+ * so that 8 vectors of up to 5 bits fit (8 * 31 * 127), 4 of 6 bits and 2 of 8 bits, before neighbours are added. */
 #if defined(__aarch64__)
 #include "ops/simd/matmul_neon.h"
 
@@ -36,31 +36,31 @@ VMT_INLINE float32x4_t load_weights(const vmt_mm_format f, const uint8_t *src) {
 }
 
 /* height rows of x times width panels: 4 * height * width accumulators, at most 16. */
-VMT_INLINE void float_tile(const vmt_mm_format f, const uint32_t height, const uint32_t width,
-                           const vmt_mm_args *args, uint32_t panel_idx, uint32_t row) {
+VMT_BODY void float_tile(const vmt_mm_format f, const uint32_t height, const uint32_t width,
+                         const vmt_mm_args *args, uint32_t panel_idx, uint32_t row) {
     const uint32_t lane_bytes = f == VMT_MM_F32 ? 4 : 2;
     const float *x[4];
     float32x4_t acc[16];
-    _Pragma("GCC unroll 4") for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
-    _Pragma("GCC unroll 16") for (uint32_t a = 0; a < 4 * height * width; a++) acc[a] = vdupq_n_f32(0);
+    VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) x[i] = vmt_mm_x_row(args, row + i);
+    VMT_UNROLL_ROWS for (uint32_t a = 0; a < 4 * height * width; a++) acc[a] = vdupq_n_f32(0);
     const uint8_t *w = args->panels + panel_idx * args->layout.bytes;
     for (size_t k = 0; k < args->cols; k++, w += 16 * lane_bytes) {
-        _Pragma("GCC unroll 16") for (uint32_t p = 0; p < 4 * width; p++) {
+        VMT_UNROLL_ROWS for (uint32_t p = 0; p < 4 * width; p++) {
             const uint8_t *src = w + p / 4 * args->layout.bytes + 4 * lane_bytes * (p % 4);
             float32x4_t wk = load_weights(f, src);
-            _Pragma("GCC unroll 4") for (uint32_t i = 0; i < height; i++) {
+            VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
                 acc[p * height + i] = vfmaq_n_f32(acc[p * height + i], wk, x[i][k]);
             }
         }
     }
-    _Pragma("GCC unroll 16") for (uint32_t p = 0; p < 4 * width; p++) {
-        _Pragma("GCC unroll 4") for (uint32_t i = 0; i < height; i++) {
+    VMT_UNROLL_ROWS for (uint32_t p = 0; p < 4 * width; p++) {
+        VMT_UNROLL_ROWS for (uint32_t i = 0; i < height; i++) {
             neon_store(args, row + i, panel_idx * VMT_MM_PANEL + 4 * p, acc[p * height + i]);
         }
     }
 }
 
-VMT_INLINE void float_walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
+VMT_BODY void float_walk(const vmt_mm_format f, const vmt_mm_args *args, const vmt_mm_range *range) {
     uint32_t single = range->row_begin + (range->row_end - range->row_begin) / 4 * 4;
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < single; row += 4) float_tile(f, 4, 1, args, panel, row);

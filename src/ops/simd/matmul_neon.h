@@ -1,16 +1,13 @@
 /* ops/simd/matmul_neon.h: what the NEON kernels share; the includer says how four rows' dot products are made.
  *
- * A vector is a quarter of a panel: 4 output rows of 4 bytes.  A block is unpacked for one quarter (8 registers) and then
- * meets every row of x of the activation panel; the accumulators live in the first cache. */
+ * A vector is a quarter of a panel: 4 output rows of 4 bytes.  A block is unpacked for one quarter (8 registers) and
+ * then meets every row of x of the activation panel; the accumulators live in the first cache. */
 #ifndef VMT_OPS_SIMD_MATMUL_NEON_H
 #define VMT_OPS_SIMD_MATMUL_NEON_H
 
 #include "ops/matmul_kernel.h"
 
 #include <arm_neon.h>
-
-#define VMT_INLINE static inline __attribute__((always_inline))
-#define VMT_UNROLL _Pragma("GCC unroll 8")
 
 typedef enum quant_bits { BITS_4 = 4, BITS_5 = 5, BITS_6 = 6, BITS_8 = 8 } quant_bits;
 
@@ -111,8 +108,8 @@ VMT_INLINE void neon_store(const vmt_mm_args *args, uint32_t row, uint32_t begin
     for (uint32_t r = 0; r < count; r++) out[r] = result[r];
 }
 
-VMT_INLINE void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
-                          uint32_t row, uint32_t num_rows) {
+VMT_BODY void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
+                        uint32_t row, uint32_t num_rows) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const uint32_t height = vmt_mm_height(num_rows);
     const bool has_init = !has_min && bits != BITS_8;
@@ -152,8 +149,8 @@ VMT_INLINE void neon_tile(const quant_bits bits, const bool has_min, const vmt_m
     }
 }
 
-VMT_INLINE void neon_walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
-                          const vmt_mm_range *range) {
+VMT_BODY void neon_walk(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
+                        const vmt_mm_range *range) {
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel++) {
         for (uint32_t row = range->row_begin; row < range->row_end; row += VMT_MM_PANEL) {
             neon_tile(bits, has_min, args, panel, row, VMT_MIN(range->row_end - row, VMT_MM_PANEL));

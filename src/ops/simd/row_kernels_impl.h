@@ -1,5 +1,8 @@
 /* ops/simd/row_kernels_impl.h: bodies of row_kernels.h.  Included once by each row_kernels_<isa>.c, which then defines
  * its table with VMT_ROW_KERNELS_TABLE. */
+#ifndef VMT_OPS_SIMD_ROW_KERNELS_IMPL_H
+#define VMT_OPS_SIMD_ROW_KERNELS_IMPL_H
+
 #include "ops/simd/row_kernels.h"
 #include "ops/simd/vec16.h"
 
@@ -100,3 +103,5 @@ static void scale_row(float *x, uint32_t cols, float scale) {
         .rope_interleaved = rope_interleaved,       \
         .scale = scale_row,                         \
     }
+
+#endif

@@ -10,12 +10,35 @@
 #include <math.h>
 #include <string.h>
 
-#define VF_LANES  16u
+#define VF_LANES 16u
+/* Plain C, and sanitizer builds, gain nothing from kernels expanded for each number of rows, and both together take
+ * minutes to build when vectors of 16 plain floats are inlined everywhere. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VF_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VF_SANITIZED 1
+#endif
+#endif
+#if !defined(__AVX2__) && !defined(__ARM_NEON)
+#define VF_PLAIN_C 1
+#endif
+#if defined(VF_SANITIZED) || defined(VF_PLAIN_C)
+#define VF_SMALL_CODE 1
+#endif
+
+/* VF_UNROLL: full unrolling of small loops with constant bounds, so that arrays of vectors become registers. */
+#if defined(VF_SANITIZED) && defined(VF_PLAIN_C)
+#define VF_INLINE static __attribute__((noinline, unused))
+#define VF_UNROLL
+#elif defined(VF_SMALL_CODE)
+#define VF_INLINE static inline __attribute__((unused))
+#define VF_UNROLL
+#elif defined(__clang__)
 #define VF_INLINE static inline __attribute__((always_inline, unused))
-/* Full unrolling of small loops with constant bounds, so that arrays of vectors become registers. */
-#if defined(__clang__)
 #define VF_UNROLL _Pragma("unroll")
 #else
+#define VF_INLINE static inline __attribute__((always_inline, unused))
 #define VF_UNROLL _Pragma("GCC unroll 16")
 #endif
 
