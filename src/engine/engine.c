@@ -42,6 +42,7 @@ static vmt_status take_memory(vmt_engine *engine, vmt_err *err) {
     if (!engine->inbox || !engine->outbox || !engine->scratch) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the engine");
     }
+    VMT_TRY(vmt_mask_worker_create(&engine->mask_worker, engine->config.sched.max_num_seqs, err));
     VMT_TRY(vmt_scheduler_create(&engine->sched, &engine->config.sched, err));
     return vmt_step_batch_create(&engine->batch, &engine->config.sched, err);
 }
@@ -68,6 +69,7 @@ void vmt_engine_destroy(vmt_engine *engine) {
     VMT_ASSERT(!engine->is_started && engine->live.head == NULL);
     vmt_step_batch_destroy(engine->batch);
     vmt_scheduler_destroy(engine->sched);
+    vmt_mask_worker_destroy(engine->mask_worker);
     vmt_sampler_scratch_destroy(engine->scratch);
     vmt_outbox_destroy(engine->outbox);
     vmt_inbox_destroy(engine->inbox);
@@ -170,6 +172,15 @@ static void note_iteration(vmt_engine *engine, uint32_t num_tokens) {
     engine->work.iteration_tokens_buckets[i]++;
 }
 
+/* The masks of the tokens that this step will sample. */
+static void ask_for_masks(vmt_engine *engine, const vmt_step *step, const vmt_row_plan *plans) {
+    for (uint32_t i = 0; i < step->num_scheduled; i++) {
+        vmt_sequence *s = (vmt_sequence *)step->scheduled[i].seq;
+        if (plans[i].samples && s->masked) vmt_mask_worker_add(engine->mask_worker, s->masked);
+    }
+    vmt_mask_worker_post(engine->mask_worker);
+}
+
 /* false: nobody can run until something comes in. */
 static bool run_step(vmt_engine *engine) {
     uint64_t begin_ns = vmt_clock_ns();
@@ -182,8 +193,10 @@ static bool run_step(vmt_engine *engine) {
     const vmt_batch *batch = vmt_step_batch_fill(engine->batch, &step, &plans);
     float *logits = NULL;
     vmt_err err = {0};
+    ask_for_masks(engine, &step, plans);
     uint64_t forward_ns = vmt_clock_ns();
     vmt_status status = engine->runner.forward(engine->runner.self, batch, &logits, &err);
+    vmt_mask_worker_wait(engine->mask_worker);
     uint64_t done_ns = vmt_clock_ns();
     if (status == VMT_OK) {
         engine->num_failures = 0;

@@ -9,6 +9,7 @@
 #ifndef VMT_ENGINE_ENGINE_H
 #define VMT_ENGINE_ENGINE_H
 
+#include "engine/constraint.h"
 #include "engine/sampling.h"
 #include "model/runner.h"
 #include "sched/scheduler.h"
@@ -36,10 +37,10 @@ void vmt_engine_destroy(vmt_engine *engine); /* after stop() and after every gen
 
 typedef enum vmt_finish {
     VMT_FINISH_NONE,
-    VMT_FINISH_STOP,   /* end-of-sequence or a stop token */
+    VMT_FINISH_STOP,   /* end-of-sequence, a stop token, or a constraint that allows no more */
     VMT_FINISH_LENGTH, /* max_tokens or the context is full */
     VMT_FINISH_ABORT,  /* cancelled */
-    VMT_FINISH_ERROR,  /* the model failed; vmt_generation_error() says why */
+    VMT_FINISH_ERROR,  /* the model or the constraint failed; vmt_generation_error() says why */
 } vmt_finish;
 
 typedef struct vmt_generation_params {
@@ -48,6 +49,8 @@ typedef struct vmt_generation_params {
     uint32_t n;            /* sequences, 1 .. VMT_GENERATION_N_MAX */
     vmt_sampling sampling; /* arrays are copied */
     int64_t priority;
+    /* [n] one for each sequence, or NULL; copied.  What they point to is used until the generation has ended. */
+    const vmt_constraint *constraints;
     vmt_str cache_salt; /* copied */
     bool echo_only;     /* max_tokens 0: compute prompt logprobs and stop */
     void *user;         /* the creator's */

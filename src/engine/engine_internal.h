@@ -16,6 +16,7 @@ struct vmt_engine {
     vmt_scheduler *sched;
     vmt_step_batch *batch;
     vmt_sampler_scratch *scratch;
+    vmt_mask_worker *mask_worker; /* writes masks while the model runs */
 
     vmt_link_list live; /* generations not ended, in order of arrival */
     uint64_t num_arrivals;

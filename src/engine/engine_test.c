@@ -714,6 +714,127 @@ static void forgets_prefixes_when_told(vmt_test *t) {
     close_rig(rig);
 }
 
+/* ---- constraints */
+
+/* Allows multiples of `step`, ends after len_max tokens, and fails when told to. */
+struct toy {
+    uint32_t step, len_max, len, fail_at;
+    bool allows_nothing, is_free, refuses;
+    uint32_t num_masks;
+};
+
+static vmt_status toy_mask(void *self, uint32_t *bits, uint32_t num_words, bool *is_free, vmt_err *err) {
+    struct toy *toy = self;
+    toy->num_masks++;
+    if (toy->fail_at > 0 && toy->len == toy->fail_at) return vmt_fail(err, VMT_E_EXHAUSTED, "the toy is tired");
+    *is_free = toy->is_free;
+    if (toy->is_free) return VMT_OK;
+    memset(bits, 0, num_words * sizeof *bits);
+    for (uint32_t id = 0; id < num_words * 32 && !toy->allows_nothing; id += toy->step) {
+        bits[id / 32] |= (uint32_t)1 << (id % 32);
+    }
+    return VMT_OK;
+}
+
+static vmt_status toy_accept(void *self, int32_t token_id, vmt_err *err) {
+    struct toy *toy = self;
+    if (toy->refuses) return vmt_fail(err, VMT_E_INVALID, "the toy refuses %d", token_id);
+    toy->len++;
+    return VMT_OK;
+}
+
+static bool toy_is_ended(const void *self) {
+    const struct toy *toy = self;
+    return toy->len >= toy->len_max;
+}
+
+static vmt_constraint constraint_of(struct toy *toy) {
+    return (vmt_constraint){toy, toy_mask, toy_accept, toy_is_ended};
+}
+
+static void constraints_mask_and_end_each_sequence(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    struct toy toys[3] = {
+        {.step = 2, .len_max = 5}, {.step = 7, .len_max = 100}, {.len_max = 100, .is_free = true}};
+    vmt_constraint constraints[3];
+    for (int i = 0; i < 3; i++) constraints[i] = constraint_of(&toys[i]);
+    rig->config.sched.num_blocks = 30; /* with preemptions: what was accepted stays so */
+    rig->config.sched.max_model_len = 300;
+    rig->fake_config.peak = 1;
+    open_rig(rig);
+    start_rig(rig);
+    for (uint32_t i = 0; i < 12; i++) {
+        vmt_generation_params other = params_of(rig, 60 + i, (int32_t)i);
+        other.sampling.max_tokens = 60;
+        submit(rig, other);
+    }
+    vmt_generation_params p = params_of(rig, 9, 4);
+    p.n = 3;
+    p.constraints = constraints;
+    p.sampling.temperature = 1;
+    p.sampling.min_tokens = 8; /* an end of the constraint is one all the same */
+    p.sampling.num_logprobs = 1;
+    uint32_t gen = submit(rig, p);
+    read_all(rig);
+    vmt_expect_eq(t, rig->texts[gen][0].len, 5);
+    vmt_expect_eq(t, rig->texts[gen][0].finish, VMT_FINISH_STOP);
+    for (uint32_t k = 0; k < 3; k++) {
+        const struct text *text = &rig->texts[gen][k];
+        vmt_expect_eq(t, toys[k].len, text->len);
+        vmt_expect_eq(t, toys[k].num_masks, text->len);
+        for (uint32_t i = 0; i < text->len && k < 2; i++)
+            vmt_expect_eq(t, text->tokens[i] % (int32_t)toys[k].step, 0);
+        if (k > 0) vmt_expect_eq(t, text->len, 20);
+    }
+    close_rig(rig);
+}
+
+static void a_mask_wins_over_other_edits(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    struct toy toy = {.step = 96, .len_max = 3}; /* 0 and 96 */
+    vmt_constraint constraint = constraint_of(&toy);
+    int32_t banned[] = {1, 2, 3};
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params p = params_of(rig, 9, 4);
+    p.constraints = &constraint;
+    p.sampling.allowed_token_ids = banned; /* none of which the mask allows */
+    p.sampling.num_allowed_token_ids = 3;
+    uint32_t gen = submit(rig, p);
+    read_all(rig);
+    vmt_expect_eq(t, rig->texts[gen]->len, 3);
+    for (uint32_t i = 0; i < 3; i++) vmt_expect_eq(t, rig->texts[gen]->tokens[i], 0);
+    close_rig(rig);
+}
+
+static void failing_constraints_end_their_sequence(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    struct toy tired = {.step = 1, .len_max = 100, .fail_at = 4}, empty = {.allows_nothing = true, .len_max = 9};
+    struct toy stubborn = {.step = 1, .len_max = 9, .refuses = true};
+    struct toy *toys[] = {&tired, &empty, &stubborn};
+    static const char *const messages[] = {"the toy is tired", "the constraint allows no token of the vocabulary",
+                                           "the toy refuses"};
+    static const uint32_t lens[] = {4, 0, 0};
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params other = params_of(rig, 30, 2);
+    uint32_t healthy = submit(rig, other);
+    for (uint32_t i = 0; i < 3; i++) {
+        vmt_constraint constraint = constraint_of(toys[i]);
+        vmt_generation_params p = params_of(rig, 9, 4);
+        p.constraints = &constraint;
+        uint32_t gen = submit(rig, p);
+        read_until_ended(rig, gen);
+        vmt_expect_eq(t, rig->texts[gen]->finish, VMT_FINISH_ERROR);
+        vmt_expect_eq(t, rig->texts[gen]->len, lens[i]);
+        vmt_expect(t, strncmp(vmt_generation_error(rig->gens[gen]), messages[i], strlen(messages[i])) == 0);
+    }
+    read_all(rig);
+    expect_greedy(rig, &other, rig->texts[healthy]);
+    vmt_expect_eq(t, rig->texts[healthy]->finish, VMT_FINISH_LENGTH);
+    close_rig(rig);
+}
+
 static const vmt_test_case cases[] = {
     {"gives_exact_tokens_from_a_tiny_pool", gives_exact_tokens_from_a_tiny_pool},
     {"ends_at_stop_ids_and_the_context", ends_at_stop_ids_and_the_context},
@@ -732,6 +853,9 @@ static const vmt_test_case cases[] = {
     {"whole_vocabularies_fit_through_the_ring", whole_vocabularies_fit_through_the_ring},
     {"an_ended_generation_is_let_go_of", an_ended_generation_is_let_go_of},
     {"forgets_prefixes_when_told", forgets_prefixes_when_told},
+    {"constraints_mask_and_end_each_sequence", constraints_mask_and_end_each_sequence},
+    {"a_mask_wins_over_other_edits", a_mask_wins_over_other_edits},
+    {"failing_constraints_end_their_sequence", failing_constraints_end_their_sequence},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

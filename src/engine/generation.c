@@ -71,6 +71,10 @@ static bool init_sequence(vmt_generation *gen, uint32_t idx, const vmt_generatio
         .fork_of = idx > 0 ? &gen->seqs[0].seq : NULL,
     };
     if (!s->seq.tokens) return false;
+    if (params->constraints) {
+        s->masked = vmt_masked_create(arena, &params->constraints[idx], vocab);
+        if (!s->masked) return false;
+    }
     memcpy(s->seq.tokens, params->prompt, (size_t)gen->num_prompt * sizeof(int32_t));
 
     uint32_t num_top = vmt_sampling_num_top(gen->sampling.num_logprobs, vocab);

@@ -5,6 +5,7 @@
 #ifndef VMT_ENGINE_GENERATION_H
 #define VMT_ENGINE_GENERATION_H
 
+#include "engine/mask_worker.h"
 #include "engine/outbox.h"
 #include "engine/output_ring.h"
 
@@ -14,6 +15,7 @@ typedef struct vmt_sequence {
     uint32_t idx;
     vmt_output_ring ring;
     vmt_token_counts counts; /* the engine's; unused without penalties */
+    vmt_masked *masked;      /* the engine's; NULL without a constraint */
     uint32_t num_output;     /* the engine's */
     bool is_ended;           /* the engine's: the scheduler has let go of it */
     _Atomic bool is_cancelled;

@@ -49,7 +49,8 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
     vmt_outbox_note(engine->outbox, &gen->out);
 }
 
-/* Did the last token end the sequence?  In vLLM's order: end of sequence, stop ids, length. */
+/* Did the last token end the sequence?  In vLLM's order: end of sequence, stop ids, length.  A constraint that allows
+ * nothing more is an end of sequence, whatever min_tokens says. */
 static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
     const vmt_generation *gen = s->gen;
     int32_t token_id = s->seq.tokens[s->seq.num_tokens - 1];
@@ -60,10 +61,50 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
         if (i >= gen->num_eos_ids) *stop_token_id = token_id;
         return VMT_FINISH_STOP;
     }
+    if (s->masked && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
     return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
 }
 
-static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
+/* Ends a sequence whose constraint has failed. */
+static void fail_sequence(vmt_engine *engine, vmt_sequence *s, const char *message) {
+    if (s->gen->error[0] == 0) snprintf(s->gen->error, sizeof s->gen->error, "%s", message);
+    vmt_engine_end_sequence(engine, s, VMT_FINISH_ERROR, -1);
+}
+
+static bool allows_nothing(const vmt_masked *masked, uint32_t vocab) {
+    for (uint32_t i = 0; i < masked->num_words; i++) {
+        uint32_t in_vocab = vocab - i * 32 >= 32 ? UINT32_MAX : ((uint32_t)1 << (vocab - i * 32)) - 1;
+        if (masked->bits[i] & in_vocab) return false;
+    }
+    return true;
+}
+
+/* false: the constraint has failed or allows no token, and the sequence has ended. */
+static bool check_mask(vmt_engine *engine, vmt_sequence *s) {
+    const vmt_masked *masked = s->masked;
+    if (!masked) return true;
+    if (masked->status != VMT_OK) {
+        fail_sequence(engine, s, masked->err.msg[0] ? masked->err.msg : "the constraint failed");
+    } else if (!masked->is_free && allows_nothing(masked, engine->runner.vocab)) {
+        fail_sequence(engine, s, "the constraint allows no token of the vocabulary");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* false: the constraint refused what was sampled, which only a broken one does. */
+static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) {
+    vmt_err err = {0};
+    if (!s->masked) return true;
+    const vmt_constraint *c = &s->masked->constraint;
+    if (c->accept(c->self, token_id, &err) == VMT_OK) return true;
+    fail_sequence(engine, s, err.msg[0] ? err.msg : "the constraint failed");
+    return false;
+}
+
+/* false: the sequence has ended without a token. */
+static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     vmt_generation *gen = s->gen;
     vmt_sample_args args = {
         .sampling = &gen->sampling,
@@ -71,13 +112,16 @@ static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
         .num_end_ids = gen->num_end_ids,
         .output = s->seq.tokens + gen->num_prompt,
         .num_output = s->num_output,
+        .allowed = s->masked && !s->masked->is_free ? s->masked->bits : NULL,
         .counts = &s->counts,
         .seed = gen->seed,
         .seq_idx = s->idx,
     };
+    if (!check_mask(engine, s)) return false;
     vmt_sample *slot = vmt_output_ring_slot(&s->ring);
     vmt_sample_row(engine->scratch, &args, row, slot);
     int32_t token_id = slot->token_id;
+    if (!accept_token(engine, s, token_id)) return false;
     vmt_scheduler_append(engine->sched, &s->seq, token_id);
     if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
     s->num_output++;
@@ -85,6 +129,7 @@ static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     int32_t stop_token_id;
     slot->is_end = end_of(s, &stop_token_id) != VMT_FINISH_NONE;
     vmt_output_ring_push(&s->ring);
+    return true;
 }
 
 static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
@@ -115,8 +160,8 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
         score_prompt(engine, s, plan, logits);
         if (plan->samples) {
             note_times(s->gen, now_ns);
-            sample_token(engine, s,
-                         logits + (size_t)(plan->first_logit + plan->num_scored) * engine->runner.vocab);
+            float *row = logits + (size_t)(plan->first_logit + plan->num_scored) * engine->runner.vocab;
+            if (!sample_token(engine, s, row)) continue;
             engine->work.num_generated_tokens++;
             vmt_outbox_note(engine->outbox, &s->gen->out);
             end_or_go_on(engine, s);

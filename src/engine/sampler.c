@@ -132,7 +132,25 @@ static void apply_penalties(const vmt_sampling *s, const vmt_token_counts *count
 static bool has_edits(const vmt_sample_args *args) {
     const vmt_sampling *s = args->sampling;
     return (args->num_output < s->min_tokens && args->num_end_ids > 0) || s->num_bad_words > 0 ||
-           s->allowed_token_ids || s->num_logit_bias > 0 || vmt_sampling_has_penalties(s);
+           s->allowed_token_ids || args->allowed || s->num_logit_bias > 0 || vmt_sampling_has_penalties(s);
+}
+
+static void mask_row(const uint32_t *allowed, float *row, uint32_t vocab) {
+    for (uint32_t i = 0; i < vocab; i += 32) {
+        uint32_t word = allowed[i / 32], n = VMT_MIN(32u, vocab - i);
+        if (word == UINT32_MAX) continue;
+        for (uint32_t k = 0; k < n; k++) row[i + k] = word >> k & 1 ? row[i + k] : -INFINITY;
+    }
+}
+
+/* What is left when the other edits ban all that a mask allows: the mask is kept. */
+static int32_t first_allowed(const uint32_t *allowed, uint32_t vocab) {
+    for (uint32_t i = 0; allowed && i < VMT_CONSTRAINT_WORDS(vocab); i++) {
+        if (allowed[i] == 0) continue;
+        uint32_t id = i * 32 + (uint32_t)__builtin_ctz(allowed[i]);
+        return id < vocab ? (int32_t)id : 0;
+    }
+    return 0;
 }
 
 static void edit_row(vmt_sampler_scratch *scratch, const vmt_sample_args *args, float *row) {
@@ -144,6 +162,7 @@ static void edit_row(vmt_sampler_scratch *scratch, const vmt_sample_args *args, 
     if (s->allowed_token_ids) keep_allowed(scratch, s, row);
     for (uint32_t i = 0; i < s->num_logit_bias; i++) row[s->logit_bias[i].token_id] += s->logit_bias[i].bias;
     if (vmt_sampling_has_penalties(s)) apply_penalties(s, args->counts, row);
+    if (args->allowed) mask_row(args->allowed, row, scratch->vocab);
 }
 
 /* ---- candidates */
@@ -295,7 +314,7 @@ void vmt_sample_row(vmt_sampler_scratch *scratch, const vmt_sample_args *args, f
 
     float max = vmt_row_block_max(row, scratch->vocab, scratch->block_max);
     if (max == -INFINITY) {
-        out->token_id = 0;
+        out->token_id = first_allowed(args->allowed, scratch->vocab);
     } else if (s->temperature < TEMPERATURE_MIN || max == INFINITY) {
         out->token_id = (int32_t)vmt_row_first(row, scratch->vocab, scratch->block_max, max);
     } else {

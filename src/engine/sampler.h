@@ -7,6 +7,7 @@
 #ifndef VMT_ENGINE_SAMPLER_H
 #define VMT_ENGINE_SAMPLER_H
 
+#include "engine/constraint.h"
 #include "engine/sampling.h"
 
 /* Memory for one row at a time. */
@@ -37,6 +38,7 @@ typedef struct vmt_sample_args {
     uint32_t num_end_ids;
     const int32_t *output; /* [num_output] sampled so far: bad_words, min_tokens and the draw depend on it */
     uint32_t num_output;
+    const uint32_t *allowed;        /* bit id: the token may come, [VMT_CONSTRAINT_WORDS(vocab)]; NULL: all may */
     const vmt_token_counts *counts; /* NULL only when vmt_sampling_has_penalties() is false */
     uint64_t seed;
     uint32_t seq_idx;

@@ -1,9 +1,10 @@
 /* engine/sampling.h: how the next token is chosen from a row of logits.
  *
- * Order, as vLLM has it: min_tokens and bad words ban, allowed ids keep, logit_bias adds, penalties; then greedy takes
- * the maximum (lowest id on ties), else temperature, min_p, top_k, top_p, and a draw from what is left.  Reported log
- * probabilities are of the raw logits.  The draw depends on (seed, sequence index, output position) alone, so a seeded
- * request gives the same text whatever runs beside it. */
+ * Order, as vLLM has it: min_tokens and bad words ban, allowed ids keep, logit_bias adds, penalties, and a constraint's
+ * mask, which wins where they leave nothing of it; then greedy takes the maximum (lowest id on ties), else temperature,
+ * min_p, top_k, top_p, and a draw from what is left.  Reported log probabilities are of the raw logits.  The draw
+ * depends on (seed, sequence index, output position) alone, so a seeded request gives the same text whatever runs
+ * beside it. */
 #ifndef VMT_ENGINE_SAMPLING_H
 #define VMT_ENGINE_SAMPLING_H
 

@@ -6,9 +6,8 @@
  *
  * A grammar is a pushdown automaton over bytes: each rule is a deterministic automaton whose edges are bytes or
  * calls of other rules.  A matcher follows all parses at once, on stacks that share what they have in common, so that
- * ambiguity and left recursion cost little.  A token is allowed when its bytes lead to a state from which the
- * text can be
- * completed: states from which it can't are cut away when the grammar is compiled.
+ * ambiguity and left recursion cost little.  A token is allowed when its bytes lead to a state from which the text can
+ * be completed: states from which it can't are cut away when the grammar is compiled.
  *
  * What an automaton's state says of the tokens that stay inside its rule does not depend on the stack.  The vocabulary
  * keeps those answers, by content, for all grammars; only where a token leaves the rule is the stack looked at.

@@ -6,9 +6,8 @@
  * Johnstone 2010), so left recursion is an edge from a node to itself, and ambiguity costs no more than its places.
  *
  * A frame is the set of parses after some bytes.  Frames live on one stack: a step reads a frame and writes the next
- * one behind it, and whoever walks a trie drops the frames of the branch he leaves.  Nodes never change once
- * their step is
- * over. */
+ * one behind it, and whoever walks a trie drops the frames of the branch he leaves.  Nodes never change once their step
+ * is over. */
 #ifndef VMT_TEXT_GRAMMAR_PARSE_H
 #define VMT_TEXT_GRAMMAR_PARSE_H
 

@@ -43,7 +43,7 @@ typedef struct vmt_trie {
  *   lower   the same without capitals
  *   space   JSON white space */
 #define VMT_PLAIN_COUNTS 24u
-#define VMT_WORD_BYTES   16u
+#define VMT_WORD_BYTES   12u
 
 typedef enum vmt_token_set {
     VMT_SET_NONE,

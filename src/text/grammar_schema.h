@@ -1,9 +1,8 @@
 /* text/grammar_schema.h: the insides of the JSON Schema compiler.
  *
  * A rule of the grammar stands for a conjunction of atoms: schemas that the same value must satisfy, and what was
- * derived from them.  $ref and allOf add atoms.  anyOf, oneOf, if, dependencies and negations split a rule: it
- * becomes the
- * alternatives of other rules, each with one choice made.  What is left then are keywords, type by type.  Rules are
+ * derived from them.  $ref and allOf add atoms.  anyOf, oneOf, if, dependencies and negations split a rule: it becomes
+ * the alternatives of other rules, each with one choice made.  What is left then are keywords, type by type.  Rules are
  * interned by their atoms, so that recursive schemas end, and wait in a list until their turn: nothing here
  * recurses. */
 #ifndef VMT_TEXT_GRAMMAR_SCHEMA_H
