@@ -48,6 +48,8 @@ static void configure(uint32_t height, uint32_t k_bytes) {
     config.col_bytes[2] = (uint16_t)k_bytes;
     config.rows[3] = (uint8_t)(k_bytes / 4);
     config.col_bytes[3] = 64;
+    /* gcc 12 takes the load to read the first eight bytes alone, and may drop the stores of the others. */
+    __asm__ volatile("" : : "r"(&config) : "memory");
     _tile_loadconfig(&config);
 }
 
