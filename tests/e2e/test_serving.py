@@ -66,7 +66,8 @@ def test_disconnect_aborts(server):
     before = server.metric("vllm:request_success_total")
     got = server.post("/v1/completions", {"model": MODEL, "prompt": "Go on:", "max_tokens": 4000, "ignore_eos": True,
                                           "stream": True}, stream=True)
-    next(sse(got))
+    events = sse(got)  # held: a generator that is dropped closes its connection
+    next(events)
     assert server.metric("vllm:num_requests_running") == 1
     got.close()
     assert server.idle(5)
