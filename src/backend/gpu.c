@@ -1,0 +1,86 @@
+#include "backend/gpu.h"
+#include "base/str.h"
+
+#include <string.h>
+
+/* ---- drivers */
+
+struct driver {
+    const char *name;
+    vmt_status (*open)(vmt_gpu **out, vmt_err *err);
+};
+static const struct driver drivers[] = {
+    {NULL, NULL}, /* ends the table */
+};
+
+vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
+    *out = NULL;
+    for (const struct driver *d = drivers; d->name != NULL; d++) {
+        if (strcmp(d->name, name) == 0) return d->open(out, err);
+    }
+    return vmt_fail(err, VMT_E_UNSUPPORTED, "there is no GPU driver named \"%s\"", name);
+}
+
+void vmt_gpu_close(vmt_gpu *gpu) {
+    if (gpu != NULL) gpu->vt->close(gpu);
+}
+
+/* ---- memory */
+
+vmt_status vmt_gpu_alloc(vmt_gpu *gpu, vmt_buffer *out, size_t bytes, vmt_gpu_memory memory, vmt_err *err) {
+    *out = (vmt_buffer){0};
+    if (bytes > gpu->caps.buffer_bytes_max) {
+        return vmt_fail(err, VMT_E_NO_MEMORY, "%s: a buffer of %zu bytes, the longest is %zu", gpu->caps.name,
+                        bytes, gpu->caps.buffer_bytes_max);
+    }
+    return gpu->vt->alloc(gpu, out, VMT_MAX(bytes, 1), memory, err);
+}
+
+vmt_status vmt_gpu_wrap(vmt_gpu *gpu, vmt_buffer *out, const void *host, size_t bytes, vmt_err *err) {
+    size_t page = gpu->caps.page_bytes;
+    VMT_ASSERT((uintptr_t)host % page == 0 && bytes % page == 0 && bytes > 0);
+    VMT_ASSERT(bytes <= gpu->caps.buffer_bytes_max);
+    *out = (vmt_buffer){0};
+    return gpu->vt->wrap(gpu, out, host, bytes, err);
+}
+
+void vmt_gpu_release(vmt_gpu *gpu, vmt_buffer *buffer) {
+    if (buffer->bytes != 0) gpu->vt->release(gpu, buffer);
+    *buffer = (vmt_buffer){0};
+}
+
+/* ---- kernels */
+
+vmt_status vmt_gpu_pipeline_get(vmt_gpu *gpu, const char *kernel, vmt_gpu_pipeline **out, vmt_err *err) {
+    const vmt_kernel *row = vmt_kernel_find(kernel);
+    *out = NULL;
+    if (row == NULL) return vmt_fail(err, VMT_E_NOT_FOUND, "there is no kernel named %s", kernel);
+    return gpu->vt->pipeline(gpu, row, out, err);
+}
+
+/* ---- command buffers */
+
+vmt_status vmt_gpu_begin(vmt_gpu *gpu, vmt_err *err) {
+    return gpu->vt->begin(gpu, err);
+}
+
+void vmt_gpu_dispatch_add(vmt_gpu *gpu, const vmt_gpu_dispatch *dispatch) {
+    const uint32_t *grid = dispatch->grid;
+    VMT_ASSERT(grid[0] > 0 && grid[1] > 0 && grid[2] > 0);
+    gpu->counts.num_dispatches++;
+    gpu->vt->dispatch(gpu, dispatch);
+}
+
+void vmt_gpu_barrier(vmt_gpu *gpu) {
+    gpu->counts.num_barriers++;
+    gpu->vt->barrier(gpu);
+}
+
+vmt_status vmt_gpu_commit(vmt_gpu *gpu, uint64_t *ticket, vmt_err *err) {
+    gpu->counts.num_commits++;
+    return gpu->vt->commit(gpu, ticket, err);
+}
+
+vmt_status vmt_gpu_wait(vmt_gpu *gpu, uint64_t ticket, uint64_t timeout_ns, vmt_err *err) {
+    return gpu->vt->wait(gpu, ticket, timeout_ns, err);
+}
