@@ -3,7 +3,10 @@
 #include "backend/test_gpu.h"
 #include "backend/test_kargs.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_ASAN 1
@@ -85,9 +88,22 @@ static void unwritten_memory_shows(vmt_test *t) {
 }
 
 static void an_overrun_fails(vmt_test *t) {
-    if (HAS_ASAN) vmt_test_skip(t, "the address sanitizer ends the process");
     vmt_err err = {0};
     float sum;
+    if (HAS_ASAN) { /* it ends the process, before any thread of the driver's was made in this one */
+        fflush(NULL);
+        pid_t child = fork();
+        vmt_expect(t, child >= 0);
+        if (child == 0) {
+            freopen("/dev/null", "w", stderr);
+            run_fault(t, "fault_overrun", VMT_LANES_FORWARD, 1, &sum, &err);
+            _exit(0);
+        }
+        int how;
+        vmt_expect_eq(t, waitpid(child, &how, 0), child);
+        vmt_expect(t, !(WIFEXITED(how) && WEXITSTATUS(how) == 0));
+        return;
+    }
     vmt_expect_eq(t, run_fault(t, "fault_overrun", VMT_LANES_FORWARD, 1, &sum, &err), VMT_E_IO);
     vmt_expect_str(t, err.msg, "a kernel wrote behind a buffer of 512 bytes, at 512");
 }
