@@ -1,4 +1,5 @@
 #include "backend/gpu.h"
+#include "backend/cuda/cuda.h"
 #include "backend/host/host.h"
 #include "base/str.h"
 
@@ -14,8 +15,12 @@ static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
     return vmt_host_gpu_open(out, NULL, err);
 }
 
+static vmt_status open_cuda(vmt_gpu **out, vmt_err *err) {
+    return vmt_cuda_gpu_open(out, NULL, err);
+}
+
 static const struct driver drivers[] = {
-    {"host", open_host}, {NULL, NULL}, /* ends the table */
+    {"cuda", open_cuda}, {"host", open_host}, {NULL, NULL}, /* ends the table */
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {

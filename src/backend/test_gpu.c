@@ -1,4 +1,5 @@
 #include "backend/test_gpu.h"
+#include "backend/cuda/cuda.h"
 
 #include <string.h>
 
@@ -7,11 +8,14 @@ extern const vmt_kernel vmt_test_kernels[];
 extern const uint32_t vmt_test_kernels_count;
 
 static const char *driver = "host";
+static const char *cache_dir; /* of compiled kernels, for CUDA */
 
 vmt_gpu *vmt_test_gpu_open(vmt_test *t) {
     vmt_gpu *gpu;
     vmt_err err = {0};
-    vmt_status status = vmt_gpu_open(&gpu, driver, &err);
+    vmt_cuda_config config = {.cache_dir = cache_dir};
+    vmt_status status =
+        cache_dir != NULL ? vmt_cuda_gpu_open(&gpu, &config, &err) : vmt_gpu_open(&gpu, driver, &err);
     if (status == VMT_E_UNSUPPORTED) vmt_test_skip(t, "%s", err.msg);
     if (status != VMT_OK) vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", driver, err.msg);
     return gpu;
@@ -52,8 +56,10 @@ void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu) {
 int vmt_test_gpu_run(const char *file, const vmt_test_case *cases, int argc, char **argv) {
     static const char *const drivers[] = {"host", "cuda", "metal"};
     for (size_t i = 0; i < VMT_COUNT(drivers) && argc > 1; i++) {
-        if (strcmp(argv[1], drivers[i]) != 0) continue;
+        size_t len = strlen(drivers[i]);
+        if (strncmp(argv[1], drivers[i], len) != 0 || (argv[1][len] != 0 && argv[1][len] != ':')) continue;
         driver = drivers[i];
+        if (argv[1][len] == ':') cache_dir = argv[1] + len + 1;
         argv[1] = argv[0];
         argv++;
         argc--;

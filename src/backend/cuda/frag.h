@@ -99,10 +99,11 @@ METAL_FUNC void vmt_mma(float *c, const frag_a<half> &a, uint b0, uint b1) {
                  : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b0), "r"(b1));
 }
 METAL_FUNC void vmt_mma(float *c, const frag_a<bfloat> &a, uint b0, uint b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                 "{%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b0), "r"(b1));
 }
 template <typename T> METAL_FUNC void frag_mma(frag_c &c, const frag_a<T> &a, const frag_b<T> &b) {
     vmt_mma(c.v, a, b.v[0], b.v[1]);
@@ -114,7 +115,8 @@ METAL_FUNC void frag_mma(frag_c &c, const frag_a<float> &a, const frag_b<float> 
     for (uint k = 0; k < 16; k++) {
         float left[2];
 #pragma unroll
-        for (uint r = 0; r < 2; r++) left[r] = simd_shuffle(a.v[k / 8 * 4 + r * 2 + k % 2], (ushort)(g * 4 + k % 8 / 2));
+        for (uint r = 0; r < 2; r++)
+            left[r] = simd_shuffle(a.v[k / 8 * 4 + r * 2 + k % 2], (ushort)(g * 4 + k % 8 / 2));
 #pragma unroll
         for (uint n = 0; n < 4; n++) {
             uint h = n / 2, e = n % 2;
@@ -126,7 +128,8 @@ METAL_FUNC void frag_mma(frag_c &c, const frag_a<float> &a, const frag_b<float> 
 }
 
 METAL_FUNC float2 frag_row_max(const frag_c &c) {
-    float2 v = float2(max(max(c.v[0], c.v[1]), max(c.v[4], c.v[5])), max(max(c.v[2], c.v[3]), max(c.v[6], c.v[7])));
+    float2 v =
+        float2(max(max(c.v[0], c.v[1]), max(c.v[4], c.v[5])), max(max(c.v[2], c.v[3]), max(c.v[6], c.v[7])));
     v = max(v, simd_shuffle_xor(v, 1));
     return max(v, simd_shuffle_xor(v, 2));
 }

@@ -6,10 +6,10 @@
 #ifndef VMT_BACKEND_CUDA_SHIM_H
 #define VMT_BACKEND_CUDA_SHIM_H
 
-#define METAL_FUNC    __device__ __forceinline__
-#define VMT_KERNEL    __device__ __forceinline__
-#define VMT_CONSTANT  static __device__
-#define VMT_DIMS(...) __VA_ARGS__
+#define METAL_FUNC                       __device__ __forceinline__
+#define VMT_KERNEL                       __device__ __forceinline__
+#define VMT_CONSTANT                     static __device__
+#define VMT_DIMS(...)                    __VA_ARGS__
 #define VMT_THREADGROUP(name, dims, ...) __shared__ __align__(16) __VA_ARGS__ name dims
 
 namespace metal {
@@ -85,8 +85,7 @@ template <typename T> struct __align__(4 * sizeof(T)) vec<T, 4> {
     METAL_FUNC vec(T s) : x(s), y(s), z(s), w(s) {}
     METAL_FUNC vec(T x_, T y_, T z_, T w_) : x(x_), y(y_), z(z_), w(w_) {}
     METAL_FUNC vec(vec<T, 2> a, vec<T, 2> b) : x(a.x), y(a.y), z(b.x), w(b.y) {}
-    template <typename U>
-    METAL_FUNC explicit vec(vec<U, 4> v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
+    template <typename U> METAL_FUNC explicit vec(vec<U, 4> v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
     METAL_FUNC T &operator[](uint i) { return (&x)[i]; }
     METAL_FUNC T operator[](uint i) const { return (&x)[i]; }
 };
@@ -94,26 +93,24 @@ template <typename T> struct __align__(4 * sizeof(T)) vec<T, 4> {
 template <typename T> struct vmt_same {
     typedef T type;
 };
-#define VMT_OPERATOR(op)                                                                                \
-    template <typename T, int N> METAL_FUNC vec<T, N> operator op(vec<T, N> a, vec<T, N> b) {           \
-        vec<T, N> out;                                                                                  \
-        for (int i = 0; i < N; i++) out[i] = T(a[i] op b[i]);                                           \
-        return out;                                                                                     \
-    }                                                                                                   \
-    template <typename T, int N>                                                                        \
-    METAL_FUNC vec<T, N> operator op(vec<T, N> a, typename vmt_same<T>::type b) {                       \
-        return a op vec<T, N>(b);                                                                       \
-    }                                                                                                   \
-    template <typename T, int N>                                                                        \
-    METAL_FUNC vec<T, N> operator op(typename vmt_same<T>::type a, vec<T, N> b) {                       \
-        return vec<T, N>(a) op b;                                                                       \
-    }                                                                                                   \
-    template <typename T, int N> METAL_FUNC vec<T, N> &operator op##=(vec<T, N> &a, vec<T, N> b) {      \
-        return a = a op b;                                                                              \
-    }                                                                                                   \
-    template <typename T, int N>                                                                        \
-    METAL_FUNC vec<T, N> &operator op##=(vec<T, N> &a, typename vmt_same<T>::type b) {                  \
-        return a = a op vec<T, N>(b);                                                                   \
+#define VMT_OPERATOR(op)                                                                                       \
+    template <typename T, int N> METAL_FUNC vec<T, N> operator op(vec<T, N> a, vec<T, N> b) {                  \
+        vec<T, N> out;                                                                                         \
+        for (int i = 0; i < N; i++) out[i] = T(a[i] op b[i]);                                                  \
+        return out;                                                                                            \
+    }                                                                                                          \
+    template <typename T, int N> METAL_FUNC vec<T, N> operator op(vec<T, N> a, typename vmt_same<T>::type b) { \
+        return a op vec<T, N>(b);                                                                              \
+    }                                                                                                          \
+    template <typename T, int N> METAL_FUNC vec<T, N> operator op(typename vmt_same<T>::type a, vec<T, N> b) { \
+        return vec<T, N>(a) op b;                                                                              \
+    }                                                                                                          \
+    template <typename T, int N> METAL_FUNC vec<T, N> &operator op##=(vec<T, N> &a, vec<T, N> b) {             \
+        return a = a op b;                                                                                     \
+    }                                                                                                          \
+    template <typename T, int N>                                                                               \
+    METAL_FUNC vec<T, N> &operator op##=(vec<T, N> &a, typename vmt_same<T>::type b) {                         \
+        return a = a op vec<T, N>(b);                                                                          \
     }
 VMT_OPERATOR(+)
 VMT_OPERATOR(-)
@@ -131,9 +128,9 @@ template <typename T, int N> METAL_FUNC vec<T, N> operator-(vec<T, N> a) {
     return out;
 }
 
-#define VMT_VECTORS(T)        \
-    typedef vec<T, 2> T##2;   \
-    typedef vec<T, 3> T##3;   \
+#define VMT_VECTORS(T)      \
+    typedef vec<T, 2> T##2; \
+    typedef vec<T, 3> T##3; \
     typedef vec<T, 4> T##4;
 VMT_VECTORS(char)
 VMT_VECTORS(uchar)
@@ -161,54 +158,66 @@ VMT_VECTORS(float)
 #define INT_MAX      2147483647
 #define UINT_MAX     4294967295u
 
-#define VMT_MATH1(name, call)                                          \
-    METAL_FUNC float name(float x) { return call; }                    \
-    template <int N> METAL_FUNC vec<float, N> name(vec<float, N> v) {  \
-        for (int i = 0; i < N; i++) v[i] = name(v[i]);                 \
-        return v;                                                      \
+#define VMT_MATH1(name, call)                                         \
+    METAL_FUNC float name(float x) {                                  \
+        return call;                                                  \
+    }                                                                 \
+    template <int N> METAL_FUNC vec<float, N> name(vec<float, N> v) { \
+        for (int i = 0; i < N; i++) v[i] = name(v[i]);                \
+        return v;                                                     \
     }
-#define VMT_MATH_COMMON                                                     \
-    VMT_MATH1(ceil, ::ceilf(x))                                             \
-    VMT_MATH1(floor, ::floorf(x))                                           \
-    VMT_MATH1(round, ::roundf(x))                                           \
-    VMT_MATH1(rint, ::rintf(x))                                             \
-    VMT_MATH1(trunc, ::truncf(x))                                           \
-    VMT_MATH1(fabs, ::fabsf(x))                                             \
-    VMT_MATH1(tan, ::tanf(x))                                               \
-    VMT_MATH1(tanh, ::tanhf(x))                                             \
-    VMT_MATH1(sqrt, ::sqrtf(x))                                             \
-    METAL_FUNC float pow(float x, float y) { return ::powf(x, y); }         \
-    METAL_FUNC float fmin(float x, float y) { return ::fminf(x, y); }       \
-    METAL_FUNC float fmax(float x, float y) { return ::fmaxf(x, y); }
-#define VMT_MATH_PRECISE             \
-    VMT_MATH_COMMON                  \
-    VMT_MATH1(exp, ::expf(x))        \
-    VMT_MATH1(exp2, ::exp2f(x))      \
-    VMT_MATH1(exp10, ::exp10f(x))    \
-    VMT_MATH1(log, ::logf(x))        \
-    VMT_MATH1(log2, ::log2f(x))      \
-    VMT_MATH1(log10, ::log10f(x))    \
-    VMT_MATH1(sin, ::sinf(x))        \
-    VMT_MATH1(cos, ::cosf(x))        \
-    VMT_MATH1(rsqrt, ::rsqrtf(x))    \
-    METAL_FUNC float divide(float x, float y) { return x / y; }
+#define VMT_MATH_COMMON                       \
+    VMT_MATH1(ceil, ::ceilf(x))               \
+    VMT_MATH1(floor, ::floorf(x))             \
+    VMT_MATH1(round, ::roundf(x))             \
+    VMT_MATH1(rint, ::rintf(x))               \
+    VMT_MATH1(trunc, ::truncf(x))             \
+    VMT_MATH1(fabs, ::fabsf(x))               \
+    VMT_MATH1(tan, ::tanf(x))                 \
+    VMT_MATH1(tanh, ::tanhf(x))               \
+    VMT_MATH1(sqrt, ::sqrtf(x))               \
+    METAL_FUNC float pow(float x, float y) {  \
+        return ::powf(x, y);                  \
+    }                                         \
+    METAL_FUNC float fmin(float x, float y) { \
+        return ::fminf(x, y);                 \
+    }                                         \
+    METAL_FUNC float fmax(float x, float y) { \
+        return ::fmaxf(x, y);                 \
+    }
+#define VMT_MATH_PRECISE                        \
+    VMT_MATH_COMMON                             \
+    VMT_MATH1(exp, ::expf(x))                   \
+    VMT_MATH1(exp2, ::exp2f(x))                 \
+    VMT_MATH1(exp10, ::exp10f(x))               \
+    VMT_MATH1(log, ::logf(x))                   \
+    VMT_MATH1(log2, ::log2f(x))                 \
+    VMT_MATH1(log10, ::log10f(x))               \
+    VMT_MATH1(sin, ::sinf(x))                   \
+    VMT_MATH1(cos, ::cosf(x))                   \
+    VMT_MATH1(rsqrt, ::rsqrtf(x))               \
+    METAL_FUNC float divide(float x, float y) { \
+        return x / y;                           \
+    }
 METAL_FUNC float vmt_exp2(float x) {
     float v;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(v) : "f"(x));
     return v;
 }
-#define VMT_MATH_FAST                \
-    VMT_MATH_COMMON                  \
-    VMT_MATH1(exp, ::__expf(x))      \
-    VMT_MATH1(exp2, vmt_exp2(x))     \
-    VMT_MATH1(exp10, ::__exp10f(x))  \
-    VMT_MATH1(log, ::__logf(x))      \
-    VMT_MATH1(log2, ::__log2f(x))    \
-    VMT_MATH1(log10, ::__log10f(x))  \
-    VMT_MATH1(sin, ::sinf(x))        \
-    VMT_MATH1(cos, ::cosf(x))        \
-    VMT_MATH1(rsqrt, ::rsqrtf(x))    \
-    METAL_FUNC float divide(float x, float y) { return ::__fdividef(x, y); }
+#define VMT_MATH_FAST                           \
+    VMT_MATH_COMMON                             \
+    VMT_MATH1(exp, ::__expf(x))                 \
+    VMT_MATH1(exp2, vmt_exp2(x))                \
+    VMT_MATH1(exp10, ::__exp10f(x))             \
+    VMT_MATH1(log, ::__logf(x))                 \
+    VMT_MATH1(log2, ::__log2f(x))               \
+    VMT_MATH1(log10, ::__log10f(x))             \
+    VMT_MATH1(sin, ::sinf(x))                   \
+    VMT_MATH1(cos, ::cosf(x))                   \
+    VMT_MATH1(rsqrt, ::rsqrtf(x))               \
+    METAL_FUNC float divide(float x, float y) { \
+        return ::__fdividef(x, y);              \
+    }
 VMT_MATH_FAST
 namespace fast {
 VMT_MATH_FAST
@@ -427,9 +436,13 @@ struct atomic_uint {
 struct atomic_int {
     int value;
 };
-#define VMT_ATOMIC(name, call)                                                                       \
-    METAL_FUNC uint name(atomic_uint *object, uint v, memory_order) { return call(&object->value, v); } \
-    METAL_FUNC int name(atomic_int *object, int v, memory_order) { return call(&object->value, v); }
+#define VMT_ATOMIC(name, call)                                        \
+    METAL_FUNC uint name(atomic_uint *object, uint v, memory_order) { \
+        return call(&object->value, v);                               \
+    }                                                                 \
+    METAL_FUNC int name(atomic_int *object, int v, memory_order) {    \
+        return call(&object->value, v);                               \
+    }
 VMT_ATOMIC(atomic_fetch_add_explicit, ::atomicAdd)
 VMT_ATOMIC(atomic_fetch_sub_explicit, ::atomicSub)
 VMT_ATOMIC(atomic_fetch_or_explicit, ::atomicOr)
