@@ -292,7 +292,7 @@ static bool wait_oldest(struct metal_gpu *m, uint64_t deadline_ns) {
     for (;;) {
         uint64_t now = now_ns();
         uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + 999999) / 1000000 : 0;
-        if (vmt_mtl_event_wait(&m->objc, m->event, c->ticket, VMT_MIN(left_ms, WAIT_SLICE_MS)))) return true;
+        if (vmt_mtl_event_wait(&m->objc, m->event, c->ticket, VMT_MIN(left_ms, WAIT_SLICE_MS))) return true;
         if (vmt_mtl_commands_status(&m->objc, c->object) >= STATUS_COMPLETED) return true;
         if (left_ms == 0) return false;
     }
