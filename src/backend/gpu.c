@@ -1,4 +1,5 @@
 #include "backend/gpu.h"
+#include "backend/host/host.h"
 #include "backend/metal/metal_gpu.h"
 #include "base/str.h"
 
@@ -10,8 +11,13 @@ struct driver {
     const char *name;
     vmt_status (*open)(vmt_gpu **out, vmt_err *err);
 };
+static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
+    return vmt_host_gpu_open(out, NULL, err);
+}
+
 static const struct driver drivers[] = {
     {"metal", vmt_metal_gpu_open},
+    {"host", open_host},
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
