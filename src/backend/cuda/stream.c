@@ -58,7 +58,7 @@ static struct command_buffer *recording(vmt_cuda_stream *s) {
 vmt_status vmt_cuda_stream_begin(vmt_cuda_stream *s, vmt_err *err) {
     VMT_ASSERT(!s->is_recording);
     if (s->num_committed - s->num_done >= VMT_GPU_IN_FLIGHT_MAX) {
-        VMT_TRY(vmt_cuda_stream_wait(s, s->num_done + 1, UINT64_MAX, err));
+        VMT_TRY(vmt_cuda_stream_wait(s, s->num_done + 1, VMT_GPU_ROOM_WAIT_NS, err));
     }
     struct command_buffer *c = recording(s);
     c->num_launches = c->segment = 0;
