@@ -104,7 +104,7 @@ static vmt_status compile_text(const vmt_nvrtc_api *nvrtc, nvrtcProgram program,
     char arch[32];
     snprintf(arch, sizeof arch, "--gpu-architecture=sm_%u", capability);
     const char *const options[OPTIONS_MAX] = {arch, "--std=c++17", "--device-as-default-execution-space",
-                                              "--extra-device-vectorization"};
+                                              "--generate-line-info"};
     if (nvrtc->compile_program(program, OPTIONS_MAX, options) != 0) {
         char message[SHOWN_MAX];
         first_message(nvrtc, program, message, sizeof message);
