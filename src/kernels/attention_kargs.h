@@ -1,0 +1,43 @@
+/* kernels/attention_kargs.h: arguments and work lists of paged attention, for kernels and host alike. */
+#ifndef VMT_KERNELS_ATTENTION_KARGS_H
+#define VMT_KERNELS_ATTENTION_KARGS_H
+
+#ifndef __METAL_VERSION__
+#include <stdint.h>
+#endif
+
+/* A stretch of keys [key_begin, key_end) of one query row. */
+typedef struct vmt_attention_part {
+    int32_t seq;                /* row of the block tables */
+    int32_t row;                /* of q and out */
+    int32_t num_keys;           /* the row's position is num_keys - 1 */
+    int32_t key_begin, key_end; /* key_begin a multiple of 256 */
+    int32_t partial;            /* where the partial result goes; negative: into out, it is the only part */
+} vmt_attention_part;
+
+/* A query row whose parts' results are [partial_begin, partial_end). */
+typedef struct vmt_attention_merge {
+    int32_t row;
+    int32_t partial_begin, partial_end;
+} vmt_attention_merge;
+
+/* Neighbouring query rows of one sequence. */
+typedef struct vmt_attention_tile {
+    int32_t seq;
+    int32_t row, num_rows; /* of q and out */
+    int32_t position;      /* of the first row; it sees keys 0 .. position */
+} vmt_attention_tile;
+
+typedef struct vmt_attention_kargs {
+    uint32_t num_rows; /* of the list */
+    uint32_t num_heads, num_kv_heads, head_dim;
+    uint32_t tile_heads;                         /* query heads that one threadgroup takes together */
+    uint32_t q_stride, out_stride, table_stride; /* elements */
+    uint32_t block_shift;                        /* a block has 1 << block_shift slots */
+    uint32_t sliding_window;                     /* 0: none */
+    uint32_t has_sinks;
+    float scale;    /* of the scores, times log2(e) unless there is a soft cap */
+    float soft_cap; /* 0: none */
+} vmt_attention_kargs;
+
+#endif
