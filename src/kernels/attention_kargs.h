@@ -6,14 +6,18 @@
 #include <stdint.h>
 #endif
 
+#define VMT_ATTENTION_PARTIAL_PAD 4 /* floats of a partial result behind its head_dim: maximum, sum, two unused */
+
 /* A stretch of keys [key_begin, key_end) of one query row. */
 typedef struct vmt_attention_part {
     int32_t seq;                /* row of the block tables */
     int32_t row;                /* of q and out */
     int32_t num_keys;           /* the row's position is num_keys - 1 */
     int32_t key_begin, key_end; /* key_begin a multiple of 256 */
-    int32_t partial;            /* where the partial result goes; negative: into out, it is the only part */
+    int32_t partial;            /* where the result goes; negative: into out, as it is the only part */
 } vmt_attention_part;
+
+#define VMT_ATTENTION_PARTS_MAX 128 /* of one query row */
 
 /* A query row whose parts' results are [partial_begin, partial_end). */
 typedef struct vmt_attention_merge {
@@ -31,12 +35,12 @@ typedef struct vmt_attention_tile {
 typedef struct vmt_attention_kargs {
     uint32_t num_rows; /* of the list */
     uint32_t num_heads, num_kv_heads, head_dim;
-    uint32_t tile_heads;                         /* query heads that one threadgroup takes together */
+    uint32_t tile_heads, head_chunks;            /* a group's query heads, tile_heads a threadgroup */
     uint32_t q_stride, out_stride, table_stride; /* elements */
     uint32_t block_shift;                        /* a block has 1 << block_shift slots */
     uint32_t sliding_window;                     /* 0: none */
     uint32_t has_sinks;
-    float scale;    /* of the scores, times log2(e) unless there is a soft cap */
+    float scale;    /* of the scores */
     float soft_cap; /* 0: none */
 } vmt_attention_kargs;
 

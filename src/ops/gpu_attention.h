@@ -25,12 +25,12 @@
 /* ---- plan: how large the lists and the scratch are; pure functions */
 
 typedef struct vmt_gpu_attention_plan {
-    uint32_t
-        tile_tokens; /* query rows of a tile, times heads of a group that share its 64 or fewer fragment rows */
-    uint32_t tile_heads; /* query heads of one KV head in a tile */
-    bool has_tiles;      /* no: each row of a prefill is a list of parts too (F32 with heads of 512) */
-    uint32_t parts_max, merges_max, tiles_max;
-    size_t partials_bytes; /* scratch for the results of parts */
+    uint32_t tile_heads;  /* query heads of one KV head in a tile; with */
+    uint32_t tile_tokens; /* so many query rows each */
+    bool has_tiles;       /* no: each row of a prefill becomes parts too (F32 with heads of 512) */
+    uint32_t parts_max, merges_max, tiles_max; /* rows of the lists */
+    uint32_t partials_max;                     /* results of parts that are merged */
+    size_t partials_bytes;                     /* scratch for them */
 } vmt_gpu_attention_plan;
 
 typedef struct vmt_gpu_attention_shape {
@@ -61,7 +61,7 @@ typedef struct vmt_gpu_attention_lists {       /* host memory that the device se
 } vmt_gpu_attention_lists;
 
 /* Sequences without rows are left out.  The batch keeps the plan's shape: asserted.  A context whose parts no longer
- * fit into parts_max (many sequences that share a prefix) is one part. */
+ * fit into partials_max (many sequences that share a prefix) is one part. */
 void vmt_gpu_attention_route(const vmt_gpu_attention_plan *plan, const vmt_gpu_attention_batch *batch,
                              vmt_gpu_attention_lists *lists);
 
