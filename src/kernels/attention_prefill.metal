@@ -13,8 +13,8 @@
  * Grid      (num_kv_heads * head_chunks, num_rows); 128 threads.
  * Work      A tile has tile_heads query heads of one KV head for each of its rows: fragment row r is row
  *           r / tile_heads, head r % tile_heads, so that a group's heads share the staged keys.  SPLIT simdgroups share
- *           16 fragment rows and own D / SPLIT elements of the head each: they add up their shares of the scores through
- *           threadgroup memory, and then each has all weights for its share of the output.  Keys are walked in steps of
+ *           16 fragment rows and own D / SPLIT elements of the head each: they add up their shares of the scores in threadgroup
+ *           memory, and then each has all weights for its share of the output.  Keys are walked in steps of
  *           BK from a multiple of BK, whatever the tile, so a row's sums do not depend on how its prefill was cut.
  * Memory    threadgroup: BK keys and BK values of T, side by side or (IS_SHARED) one after the other in one place, and
  *           the shares of the scores.  q, scores, weights and output stay in fragments.

@@ -136,6 +136,7 @@ static vmt_status check_lists(const vmt_gpu_attention_args *a, vmt_err *err) {
     };
     for (size_t i = 0; i < VMT_COUNT(lists); i++) {
         uint64_t words = vmt_tensor_elems(lists[i].tensor);
+        if (lists[i].words == 0) continue;
         if (lists[i].tensor->buffer == NULL || words < lists[i].words ||
             (lists[i].tensor->dtype != VMT_I32 && lists[i].tensor->dtype != VMT_F32)) {
             return vmt_fail(err, VMT_E_INVALID, "attention: %s has %llu words, the plan wants %llu", lists[i].name,
