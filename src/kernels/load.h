@@ -1,13 +1,14 @@
-/* kernels/load.h: four neighbours of any element type as floats, in one load. */
+/* kernels/load.h: four neighbours of any element type as floats, in one load or two. */
 #ifndef VMT_KERNELS_LOAD_H
 #define VMT_KERNELS_LOAD_H
 
 #include <metal_stdlib>
 using namespace metal;
 
-/* p is a multiple of four elements. */
+/* p is a multiple of 8 bytes: files align tensors to no more. */
 METAL_FUNC float4 load4(const device float *p) {
-    return *(const device float4 *)p;
+    float2 a = *(const device float2 *)p, b = *(const device float2 *)(p + 2);
+    return float4(a.x, a.y, b.x, b.y);
 }
 METAL_FUNC float4 load4(const device half *p) {
     return float4(*(const device half4 *)p);

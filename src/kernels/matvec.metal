@@ -14,7 +14,23 @@ using namespace metal;
 
 template <typename F, typename T>
 [[kernel, max_total_threads_per_threadgroup(VMT_MATVEC_SIMDGROUPS * 32)]]
-void matvec(VMT_MATMUL_BUFFERS(T),
+void matvec(const device uchar *data_0 [[buffer(0)]],
+            const device uchar *data_1 [[buffer(1)]],
+            const device uchar *data_2 [[buffer(2)]],
+            const device uchar *scales_0 [[buffer(3)]],
+            const device uchar *scales_1 [[buffer(4)]],
+            const device uchar *scales_2 [[buffer(5)]],
+            const device uchar *biases_0 [[buffer(6)]],
+            const device uchar *biases_1 [[buffer(7)]],
+            const device uchar *biases_2 [[buffer(8)]],
+            const device T *x [[buffer(9)]],
+            const device float *hidden [[buffer(10)]],
+            const device float *norm_weight [[buffer(11)]],
+            const device int *row_ids [[buffer(12)]],
+            const device float *bias [[buffer(13)]],
+            device T *out [[buffer(14)]],
+            device float *out_f32 [[buffer(15)]],
+            constant vmt_matmul_kargs &args [[buffer(16)]],
             uint3 tg [[threadgroup_position_in_grid]],
             uint lane [[thread_index_in_simdgroup]],
             uint sg [[simdgroup_index_in_threadgroup]]) {

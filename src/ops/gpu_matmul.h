@@ -63,6 +63,10 @@ uint32_t vmt_gpu_weight_alignment(const vmt_gpu_weight *weight);
  * activation op. */
 bool vmt_gpu_weights_alike(const vmt_gpu_weight *a, const vmt_gpu_weight *b);
 
+/* "matvec_mlx4_bf16" for "matvec", into out.  The weight has been checked. */
+const char *vmt_gpu_weight_kernel(const char *kernel, const vmt_gpu_weight *weight, vmt_dtype type, char *out,
+                                  size_t cap);
+
 /* Records the dispatches.  VMT_E_INVALID and VMT_E_UNSUPPORTED say what does not fit. */
 vmt_status vmt_gpu_matmul(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err);
 
