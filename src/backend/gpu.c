@@ -1,4 +1,5 @@
 #include "backend/gpu.h"
+#include "backend/host/host.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -9,8 +10,12 @@ struct driver {
     const char *name;
     vmt_status (*open)(vmt_gpu **out, vmt_err *err);
 };
+static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
+    return vmt_host_gpu_open(out, NULL, err);
+}
+
 static const struct driver drivers[] = {
-    {NULL, NULL}, /* ends the table */
+    {"host", open_host}, {NULL, NULL}, /* ends the table */
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
