@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+/* Made by tools/kernelgen of the .metal files of this folder. */
+extern const vmt_kernel vmt_test_kernels[];
+extern const uint32_t vmt_test_kernels_count;
+
 static const char *driver = "host";
 
 vmt_gpu *vmt_test_gpu_open(vmt_test *t) {
@@ -21,6 +25,20 @@ vmt_buffer vmt_test_gpu_buffer(vmt_test *t, vmt_gpu *gpu, size_t bytes, const vo
     }
     if (data != NULL) memcpy(buffer.host, data, bytes);
     return buffer;
+}
+
+vmt_gpu_pipeline *vmt_test_gpu_pipeline(vmt_test *t, vmt_gpu *gpu, const char *name) {
+    const vmt_kernel *kernel = vmt_kernel_find(name);
+    vmt_gpu_pipeline *pipeline = NULL;
+    vmt_err err = {0};
+    for (uint32_t i = 0; i < vmt_test_kernels_count; i++) {
+        if (strcmp(vmt_test_kernels[i].name, name) == 0) kernel = &vmt_test_kernels[i];
+    }
+    if (kernel == NULL) vmt_test_fail(t, __FILE__, __LINE__, "there is no kernel %s", name);
+    if (gpu->vt->pipeline(gpu, kernel, &pipeline, &err) != VMT_OK) {
+        vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", name, err.msg);
+    }
+    return pipeline;
 }
 
 void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu) {

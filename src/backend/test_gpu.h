@@ -14,6 +14,8 @@
 vmt_gpu *vmt_test_gpu_open(vmt_test *t);
 /* Shared memory of that many bytes, filled from data unless NULL.  Ends the case when there is none. */
 vmt_buffer vmt_test_gpu_buffer(vmt_test *t, vmt_gpu *gpu, size_t bytes, const void *data);
+/* A kernel of the product or of the drivers' own tests. */
+vmt_gpu_pipeline *vmt_test_gpu_pipeline(vmt_test *t, vmt_gpu *gpu, const char *name);
 /* Commits the open command buffer and waits; a failure ends the case with its message. */
 void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu);
 
