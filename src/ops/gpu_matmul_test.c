@@ -284,9 +284,15 @@ static void few_rows_in_every_format(vmt_test *t) {
     try_shapes(t, shapes, VMT_COUNT(shapes));
 }
 
+static void many_rows_in_every_format(vmt_test *t) {
+    static const shape shapes[] = {{1, 1, 17, 17, 32}, {69, 3, 67, 100, 64}, {64, 2, 64, 64, 128}, {130, 1, 1, 99, 32}};
+    try_shapes(t, shapes, VMT_COUNT(shapes));
+}
+
 static const vmt_test_case cases[] = {
     {"one_row_in_every_format", one_row_in_every_format},
     {"few_rows_in_every_format", few_rows_in_every_format},
+    {"many_rows_in_every_format", many_rows_in_every_format},
     {0},
 };
 VMT_GPU_TEST_MAIN(cases)
