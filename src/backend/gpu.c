@@ -1,5 +1,6 @@
 #include "backend/gpu.h"
 #include "backend/host/host.h"
+#include "backend/metal/metal_gpu.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -15,13 +16,14 @@ static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
 }
 
 static const struct driver drivers[] = {
-    {"host", open_host}, {NULL, NULL}, /* ends the table */
+    {"metal", vmt_metal_gpu_open},
+    {"host", open_host},
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
     *out = NULL;
-    for (const struct driver *d = drivers; d->name != NULL; d++) {
-        if (strcmp(d->name, name) == 0) return d->open(out, err);
+    for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
+        if (strcmp(drivers[i].name, name) == 0) return drivers[i].open(out, err);
     }
     return vmt_fail(err, VMT_E_UNSUPPORTED, "there is no GPU driver named \"%s\"", name);
 }
