@@ -19,9 +19,10 @@
 #include "tensor/tensor.h"
 
 #define VMT_GPU_BUFFERS_MAX     VMT_KERNEL_BUFFERS_MAX
-#define VMT_GPU_ARGS_MAX        512u   /* bytes of a dispatch's argument struct (Metal allows 4 KiB) */
-#define VMT_GPU_THREADGROUP_MAX 32768u /* bytes of threadgroup memory of a kernel, on every driver */
-#define VMT_GPU_IN_FLIGHT_MAX   8u     /* command buffers committed and not done; commit() past it waits */
+#define VMT_GPU_ARGS_MAX        512u           /* bytes of a dispatch's argument struct (Metal allows 4 KiB) */
+#define VMT_GPU_THREADGROUP_MAX 32768u         /* bytes of threadgroup memory of a kernel, on every driver */
+#define VMT_GPU_IN_FLIGHT_MAX   8u             /* command buffers committed and not done; begin() past it waits */
+#define VMT_GPU_ROOM_WAIT_NS    10000000000ull /* and fails after so long */
 
 typedef struct vmt_gpu vmt_gpu;
 typedef struct vmt_gpu_pipeline vmt_gpu_pipeline; /* a kernel ready to run; the device's, until close() */

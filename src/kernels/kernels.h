@@ -1,4 +1,5 @@
-/* kernels/kernels.h: the table of kernels, made from src/kernels/*.metal by tools/kernelgen when the project is built.
+/* kernels/kernels.h: the table of kernels, made by tools/kernelgen from the .metal files beside it when the project is
+ * built.
  *
  * A kernel's buffers come first, at [[buffer(0)]] and up, then its argument struct at the next index.  How many threads
  * a threadgroup has is the kernel's own [[max_total_threads_per_threadgroup(n)]]. */
