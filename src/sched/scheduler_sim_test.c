@@ -48,7 +48,7 @@ struct sim {
     struct request requests[LIVE_MAX];
     uint64_t num_arrived, num_ended, num_hits, num_preempted;
     uint32_t vocab;
-    struct flight flight;          /* launched and not collected */
+    struct flight flight; /* launched and not collected */
 };
 
 static const char *const salts[NUM_SALTS] = {"", "blue", "red"};
@@ -276,8 +276,8 @@ static void launch(struct sim *sim, const vmt_step *step, struct flight *flight)
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         struct request *r = (struct request *)step->scheduled[i].seq;
         struct flight_row *row = &flight->rows[i];
-        *row = (struct flight_row){
-            r, r->id, step->scheduled[i].num_new_tokens, r->seq.num_computed_tokens, false, 0};
+        *row =
+            (struct flight_row){r, r->id, step->scheduled[i].num_new_tokens, r->seq.num_computed_tokens, false, 0};
         row->samples = step->scheduled[i].samples && r->seq.num_tokens < r->seq.tokens_cap;
         if (step->scheduled[i].samples && !row->samples) { /* nothing to sample: it is through */
             end(sim, r);
