@@ -1,4 +1,9 @@
 #include "backend/gpu.h"
+<<<<<<< .merge_file_SPZi7E
+#include "backend/metal/metal_gpu.h"
+=======
+#include "backend/host/host.h"
+>>>>>>> .merge_file_8SWA2W
 #include "base/str.h"
 
 #include <string.h>
@@ -9,14 +14,22 @@ struct driver {
     const char *name;
     vmt_status (*open)(vmt_gpu **out, vmt_err *err);
 };
+static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
+    return vmt_host_gpu_open(out, NULL, err);
+}
+
 static const struct driver drivers[] = {
-    {NULL, NULL}, /* ends the table */
+<<<<<<< .merge_file_SPZi7E
+    {"metal", vmt_metal_gpu_open},
+=======
+    {"host", open_host}, {NULL, NULL}, /* ends the table */
+>>>>>>> .merge_file_8SWA2W
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
     *out = NULL;
-    for (const struct driver *d = drivers; d->name != NULL; d++) {
-        if (strcmp(d->name, name) == 0) return d->open(out, err);
+    for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
+        if (strcmp(drivers[i].name, name) == 0) return drivers[i].open(out, err);
     }
     return vmt_fail(err, VMT_E_UNSUPPORTED, "there is no GPU driver named \"%s\"", name);
 }

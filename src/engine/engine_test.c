@@ -552,6 +552,7 @@ static void scores_prompt_and_output(vmt_test *t) {
 static void a_failed_step_fails_its_batch_alone(vmt_test *t) {
     struct rig *rig = rig_of(t);
     rig->config.sched.max_num_seqs = 1;
+    rig->fake_config.forward_ns = 2000000; /* all are submitted before the model is gone for good */
     open_rig(rig);
     vmt_fake_runner_fail(rig->fake, 2);
     vmt_generation_params p = params_of(rig, 40, 3);

@@ -1,5 +1,4 @@
-/* kernels/kernels.h: the table of kernels, made by tools/kernelgen from the .metal files beside it when the project is
- * built.
+/* kernels/kernels.h: the table of kernels, made from the .metal files by tools/kernelgen at build time.
  *
  * A kernel's buffers come first, at [[buffer(0)]] and up, then its argument struct at the next index.  How many threads
  * a threadgroup has is the kernel's own [[max_total_threads_per_threadgroup(n)]]. */
@@ -10,14 +9,16 @@
 
 #define VMT_KERNEL_BUFFERS_MAX 24u
 
-/* The host driver's entry: see backend/host/.  Opaque here. */
-typedef void (*vmt_host_kernel_fn)(void *threadgroup);
+/* The host driver's entry, called once per thread: a vmt_host_lane (backend/host/lane.h).  Opaque here. */
+typedef void (*vmt_host_kernel_fn)(void *lane);
 
 typedef struct vmt_kernel {
     const char *name;   /* "rms_norm_bf16" */
     const char *file;   /* "rms_norm.metal" */
     const char *source; /* the file's text with its headers, without instantiations: Metal Shading Language */
     const char *instantiation; /* the line that makes this kernel of the source's template */
+    const char *cuda_source;   /* the same text as C++ behind cuda/shim.h, without entries */
+    const char *cuda_entry;    /* the __global__ function of this kernel's name */
     uint32_t threads;          /* of a threadgroup: whole simdgroups of 32 */
     uint32_t num_buffers;
     uint32_t written; /* bit i: buffer i is not const */
