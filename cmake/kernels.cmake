@@ -42,10 +42,11 @@ function(vmt_kernels table out_sources out_objects)
   foreach(text ${ARG_EMBED})
     list(APPEND embed --embed ${text})
   endforeach()
-  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/*.h ${CMAKE_SOURCE_DIR}/src/backend/cuda/*.h)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/*.h ${CMAKE_SOURCE_DIR}/src/backend/cuda/*.h
+    ${CMAKE_SOURCE_DIR}/src/backend/*kargs.h)
   add_custom_command(OUTPUT ${made}
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/kernelgen --out ${dir} --table ${table}
-      --cc ${CMAKE_C_COMPILER} --include ${CMAKE_SOURCE_DIR}/src/kernels
+      --cc ${CMAKE_C_COMPILER} --include ${CMAKE_SOURCE_DIR}/src/kernels --include ${CMAKE_SOURCE_DIR}/src/backend
       --cuda-include ${CMAKE_SOURCE_DIR}/src/backend/cuda ${embed} ${ARG_FILES}
     DEPENDS ${CMAKE_SOURCE_DIR}/tools/kernelgen ${headers} ${ARG_FILES}
     COMMENT "kernels: ${table}" VERBATIM)
@@ -67,3 +68,7 @@ endfunction()
 
 file(GLOB VMT_METAL_FILES CONFIGURE_DEPENDS src/kernels/*.metal)
 vmt_kernels(kernel_table VMT_KERNEL_SOURCES VMT_KERNEL_OBJECTS FILES ${VMT_METAL_FILES})
+if(VMT_TESTS)
+  vmt_kernels(test_kernels VMT_TEST_KERNEL_SOURCES VMT_TEST_KERNEL_OBJECTS
+    FILES ${CMAKE_SOURCE_DIR}/src/backend/test_kernels.metal ${CMAKE_SOURCE_DIR}/src/backend/fault_kernels.metal)
+endif()

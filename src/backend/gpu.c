@@ -1,9 +1,6 @@
 #include "backend/gpu.h"
-<<<<<<< .merge_file_SPZi7E
-#include "backend/metal/metal_gpu.h"
-=======
 #include "backend/host/host.h"
->>>>>>> .merge_file_8SWA2W
+#include "backend/metal/metal_gpu.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -19,11 +16,8 @@ static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
 }
 
 static const struct driver drivers[] = {
-<<<<<<< .merge_file_SPZi7E
     {"metal", vmt_metal_gpu_open},
-=======
-    {"host", open_host}, {NULL, NULL}, /* ends the table */
->>>>>>> .merge_file_8SWA2W
+    {"host", open_host},
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {

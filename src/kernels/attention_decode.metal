@@ -23,7 +23,7 @@ using namespace metal;
  *           STEPS of those, all loads first.  Each set of LANES lanes has its own maximum and sum until the end: in the
  *           loop lanes exchange nothing but the log2(LANES) sums of a score.  Simdgroups take steps in turn.
  * Memory    threadgroup: 4 * (LANES * PIECES * 8 + 2) floats.  A key and a value are read once for HEADS heads.
- * Work      LANES lanes share a key, 8 elements each (PIECES times), so 32 / LANES keys lie side by side; a step has
+ * Requires  head_dim a multiple of 8, at most LANES * PIECES * 8; key_begin a multiple of 16; blocks of 8 keys or more.
  * Numerics  float. */
 
 METAL_FUNC float dot8(thread const float *q, float8 k) {

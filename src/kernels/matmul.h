@@ -8,7 +8,7 @@
  *   row_ids    [num_rows]        int     row i of x or hidden is the row_ids[i]th
  *   bias       [sum of rows]     float
  *   out        [.., out_stride]  T       STORE, GATED
- *   out_f32    [.., out_stride]  float   RESIDUAL, LOGITS
+ *                                float   RESIDUAL, LOGITS
  *
  * A fused norm costs no pass of its own: x * norm_weight is multiplied, the squares of x are summed on the way, and the
  * sums are scaled at the end. */
@@ -82,12 +82,12 @@ METAL_FUNC float matmul_bias(constant vmt_matmul_kargs &args, const device float
 
 /* v: the sum with its bias, of this row and column of out. */
 template <typename T>
-METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device T *out, device float *out_f32, uint row,
-                             uint column, float v) {
+METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column,
+                             float v) {
     ulong at = ulong(row) * args.out_stride + column;
-    if (args.kind == VMT_MATMUL_RESIDUAL) out_f32[at] += args.scale * v;
-    else if (args.kind == VMT_MATMUL_LOGITS) out_f32[at] = args.scale * v;
-    else out[at] = T(args.scale * v);
+    if (args.kind == VMT_MATMUL_RESIDUAL) ((device float *)out)[at] += args.scale * v;
+    else if (args.kind == VMT_MATMUL_LOGITS) ((device float *)out)[at] = args.scale * v;
+    else ((device T *)out)[at] = T(args.scale * v);
 }
 
 #endif

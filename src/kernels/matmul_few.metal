@@ -28,9 +28,8 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
                 const device float *norm_weight [[buffer(11)]],
                 const device int *row_ids [[buffer(12)]],
                 const device float *bias [[buffer(13)]],
-                device T *out [[buffer(14)]],
-                device float *out_f32 [[buffer(15)]],
-                constant vmt_matmul_kargs &args [[buffer(16)]],
+                device uchar *out [[buffer(14)]],
+                constant vmt_matmul_kargs &args [[buffer(15)]],
                 uint3 tg [[threadgroup_position_in_grid]],
                 uint lane [[thread_index_in_simdgroup]],
                 uint sg [[simdgroup_index_in_threadgroup]]) {
@@ -112,7 +111,7 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
                 float up = fma(sums[X_ROWS + m], norm_scale, matmul_bias(args, bias, column + args.rows_0));
                 v = matmul_activate(args.act, v) * up;
             }
-            matmul_store<T>(args, out, out_f32, first_x + m, column, v);
+            matmul_store<T>(args, out, first_x + m, column, v);
         }
     }
 }

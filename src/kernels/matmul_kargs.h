@@ -6,9 +6,9 @@
 #define VMT_KERNELS_MATMUL_KARGS_H
 
 #define VMT_MATMUL_STORE    0u /* out = scale * v */
-#define VMT_MATMUL_RESIDUAL 1u /* out_f32 += scale * v */
+#define VMT_MATMUL_RESIDUAL 1u /* out += scale * v, in floats */
 #define VMT_MATMUL_GATED    2u /* out = act(v of gate) * v of up */
-#define VMT_MATMUL_LOGITS   3u /* out_f32 = scale * v */
+#define VMT_MATMUL_LOGITS   3u /* out = scale * v, in floats */
 
 #define VMT_MATMUL_HAS_NORM    1u /* x is hidden * norm_weight, and v is multiplied by 1 / rms(hidden) */
 #define VMT_MATMUL_HAS_ROW_IDS 2u

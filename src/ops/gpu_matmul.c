@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define NUM_BUFFERS 16u
+#define NUM_BUFFERS 15u
 
 _Static_assert(VMT_ACT_SILU == VMT_MATMUL_SILU && VMT_ACT_GELU_TANH == VMT_MATMUL_GELU_TANH &&
                    VMT_ACT_GELU == VMT_MATMUL_GELU,
@@ -212,7 +212,7 @@ static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct
     return k;
 }
 
-/* Absent tensors are bound to one that is there and not looked at; out stands for both of its types. */
+/* Absent tensors are bound to one that is there, and not looked at. */
 static void bind(const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end, vmt_tensor buffers[NUM_BUFFERS]) {
     for (uint32_t i = 0; i < VMT_GPU_MATMUL_WEIGHTS_MAX; i++) {
         const vmt_gpu_weight *w = &args->weights[begin + i < end ? begin + i : begin];
@@ -224,7 +224,7 @@ static void bind(const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end, 
     buffers[11] = args->norm_weight.buffer ? args->norm_weight : args->x;
     buffers[12] = args->row_ids.buffer ? args->row_ids : args->x;
     buffers[13] = args->bias.buffer ? args->bias : args->x;
-    buffers[14] = buffers[15] = args->out;
+    buffers[14] = args->out;
 }
 
 static vmt_status record(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end,

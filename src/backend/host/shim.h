@@ -106,6 +106,7 @@ template <typename T> struct vmt_make4 {
 #define half2(...)   vmt_make2<half>::make(__VA_ARGS__)
 #define bfloat2(...) vmt_make2<bfloat>::make(__VA_ARGS__)
 #define float2(...)  vmt_make2<float>::make(__VA_ARGS__)
+#define ulong2(...)  vmt_make2<ulong>::make(__VA_ARGS__)
 #define uint3(...)   vmt_make3<uint>::make(__VA_ARGS__)
 #define float3(...)  vmt_make3<float>::make(__VA_ARGS__)
 #define char4(...)   vmt_make4<char>::make(__VA_ARGS__)
@@ -345,6 +346,77 @@ __attribute__((convergent)) static inline bool simd_all(bool v, VMT_SITE) {
 }
 /* A hint for the order of instructions, and no fence: lanes may pass one another. */
 static inline void simdgroup_barrier(mem_flags) {}
+
+/* ---- 8x8 matrices over the lanes: lane's elements are two neighbours of a row, where Apple's GPUs are known to have
+ * them */
+
+template <typename T, int Cols, int Rows> struct simdgroup_matrix {
+    vec<T, 2> elements;
+    inline vec<T, 2> &thread_elements() { return elements; }
+};
+template <typename T> using vmt_matrix = simdgroup_matrix<T, 8, 8>;
+typedef vmt_matrix<half> simdgroup_half8x8;
+typedef vmt_matrix<bfloat> simdgroup_bfloat8x8;
+typedef vmt_matrix<float> simdgroup_float8x8;
+
+static inline uint vmt_matrix_row(uint lane) {
+    return (lane >> 2 & 4u) + (lane >> 1 & 3u);
+}
+static inline uint vmt_matrix_col(uint lane) {
+    return (lane >> 2 & 2u) * 2u + (lane & 1u) * 2u;
+}
+/* P is a pointer in any address space; origin is (column, row). */
+template <typename T, typename P>
+static inline void simdgroup_load(vmt_matrix<T> &m, P *p, ulong stride, ulong2 origin = ulong2{0, 0},
+                                  bool transpose = false) {
+    uint row = vmt_matrix_row(vmt_lane()), col = vmt_matrix_col(vmt_lane());
+    P *from = p + origin.y * stride + origin.x;
+    m.elements.x = transpose ? from[col * stride + row] : from[row * stride + col];
+    m.elements.y = transpose ? from[(col + 1) * stride + row] : from[row * stride + col + 1];
+}
+template <typename T, typename P>
+static inline void simdgroup_store(vmt_matrix<T> m, P *p, ulong stride, ulong2 origin = ulong2{0, 0},
+                                   bool transpose = false) {
+    uint row = vmt_matrix_row(vmt_lane()), col = vmt_matrix_col(vmt_lane());
+    P *to = p + origin.y * stride + origin.x;
+    to[transpose ? col * stride + row : row * stride + col] = m.elements.x;
+    to[transpose ? (col + 1) * stride + row : row * stride + col + 1] = m.elements.y;
+}
+struct vmt_mma_slot {
+    float a[2], b[2], c[2];
+};
+static void vmt_mma(void *slots) {
+    float a[8][8], b[8][8], c[8][8];
+    for (uint lane = 0; lane < 32; lane++) {
+        vmt_mma_slot slot = vmt_slot<vmt_mma_slot>(slots, lane);
+        for (uint i = 0; i < 2; i++) {
+            a[vmt_matrix_row(lane)][vmt_matrix_col(lane) + i] = slot.a[i];
+            b[vmt_matrix_row(lane)][vmt_matrix_col(lane) + i] = slot.b[i];
+            c[vmt_matrix_row(lane)][vmt_matrix_col(lane) + i] = slot.c[i];
+        }
+    }
+    for (uint row = 0; row < 8; row++) {
+        for (uint k = 0; k < 8; k++) {
+            for (uint col = 0; col < 8; col++) c[row][col] += a[row][k] * b[k][col];
+        }
+    }
+    for (uint lane = 0; lane < 32; lane++) {
+        vmt_mma_slot *slot = (vmt_mma_slot *)((char *)slots + lane * VMT_HOST_SLOT_BYTES);
+        for (uint i = 0; i < 2; i++) slot->c[i] = c[vmt_matrix_row(lane)][vmt_matrix_col(lane) + i];
+    }
+}
+template <typename A, typename B>
+__attribute__((convergent)) static inline void simdgroup_multiply_accumulate(vmt_matrix<float> &d, vmt_matrix<A> a,
+                                                                             vmt_matrix<B> b, vmt_matrix<float> c,
+                                                                             VMT_SITE) {
+    vmt_mma_slot slot = {{(float)a.elements.x, (float)a.elements.y},
+                         {(float)b.elements.x, (float)b.elements.y},
+                         {c.elements.x, c.elements.y}};
+    const void *slots = vmt_host_exchange(&slot, sizeof slot, vmt_mma, VMT_HERE("simdgroup_multiply_accumulate"));
+    slot = vmt_slot<vmt_mma_slot>(slots, vmt_lane());
+    d.elements.x = slot.c[0];
+    d.elements.y = slot.c[1];
+}
 
 /* ---- atomics: relaxed, on device and threadgroup memory */
 
