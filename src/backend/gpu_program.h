@@ -21,7 +21,8 @@ typedef enum vmt_step_count {
     VMT_COUNT_TOKENS,        /* rows of the step */
     VMT_COUNT_LOGITS,        /* rows whose logits are wanted */
     VMT_COUNT_DECODES,       /* sequences with one row */
-    VMT_COUNT_DECODE_SPLITS, /* parts of their contexts, over all of them: sequences * splits */
+    VMT_COUNT_DECODE_SPLITS, /* parts of their contexts, over all of them */
+    VMT_COUNT_DECODE_MERGES, /* those among them whose context has more than one part */
     VMT_COUNT_PREFILL_TILES, /* tiles of query rows of the other sequences */
     VMT_NUM_STEP_COUNTS,
 } vmt_step_count;

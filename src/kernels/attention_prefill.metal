@@ -1,0 +1,301 @@
+/* attention_prefill.metal: tiles of query rows of a sequence against its paged KV.
+ *                                                                           reference: ops/gpu_attention_test.c
+ *
+ *   q                 [.., q_stride]                                      T      turned; heads from column 0
+ *   k_cache, v_cache  [num_blocks, block_size, num_kv_heads, head_dim]    C      T, or int8
+ *   k_scale, v_scale  [num_blocks, block_size, num_kv_heads]              float  with int8
+ *   block_tables      [num_seqs, table_stride]                            int32
+ *   tiles             [num_rows]                                          vmt_attention_tile
+ *   sinks             [num_heads]                                         float  if args.has_sinks
+ *   out               [.., out_stride]                                    T
+ *
+ * Math      softmax(scale * q k^T) v with running maximum and sum (arXiv:1805.02867).
+ * Grid      (num_kv_heads * head_chunks, num_rows); 128 threads.
+ * Work      A tile has tile_heads query heads of one KV head for each of its rows: fragment row r is row
+ *           r / tile_heads, head r % tile_heads, so that a group's heads share the staged keys.  SPLIT simdgroups share
+ *           16 fragment rows and own D / SPLIT elements of the head each: they add up their shares of the scores in threadgroup
+ *           memory, and then each has all weights for its share of the output.  Keys are walked in steps of
+ *           BK from a multiple of BK, whatever the tile, so a row's sums do not depend on how its prefill was cut.
+ * Memory    threadgroup: BK keys and BK values of T, side by side or (IS_SHARED) one after the other in one place, and
+ *           the shares of the scores.  q, scores, weights and output stay in fragments.
+ * Requires  head_dim = D, (rows of a tile) * tile_heads <= 64 / SPLIT.
+ * Numerics  float sums; weights are rounded to T for the second product. */
+#include <metal_stdlib>
+#include "kernels/attention.h"
+#include "kernels/frag.h"
+#include "kernels/pack8.h"
+using namespace metal;
+
+#define PREFILL_THREADS 128
+
+/* Where the tile's keys are. */
+struct prefill_keys {
+    uint kv_head, num_kv_heads, block_shift;
+    int end; /* keys of the sequence that the tile's last row sees */
+};
+
+/* BK heads from key `begin` on into threadgroup memory; zeros behind the end. */
+template <typename T, typename C, uint D, uint BK>
+METAL_FUNC void stage_tile(threadgroup T *to, const device C *cache, const device float *scales,
+                           const device int *table, thread const prefill_keys &keys, int begin, uint tid) {
+    constexpr uint ROW_PACKS = D / 8, PACKS = BK * ROW_PACKS, MINE = (PACKS + PREFILL_THREADS - 1) / PREFILL_THREADS;
+    pack8<C> packs[MINE];
+    float pack_scales[MINE];
+#pragma unroll
+    for (uint i = 0; i < MINE; i++) {
+        uint pack = tid + i * PREFILL_THREADS;
+        int key = begin + int(pack / ROW_PACKS);
+        zero8(packs[i]);
+        pack_scales[i] = 1.0f;
+        if (pack < PACKS && key < keys.end) {
+            ulong slot = (ulong(uint(table[key >> keys.block_shift])) << keys.block_shift) +
+                         (uint(key) & ((1u << keys.block_shift) - 1u));
+            ulong head = slot * keys.num_kv_heads + keys.kv_head;
+            packs[i] = load8(cache + head * D + pack % ROW_PACKS * 8);
+            if (sizeof(C) == 1) pack_scales[i] = scales[head];
+        }
+    }
+#pragma unroll
+    for (uint i = 0; i < MINE; i++) {
+        uint pack = tid + i * PREFILL_THREADS;
+        if (pack < PACKS) stage8(to + pack / ROW_PACKS * (D + 8) + pack % ROW_PACKS * 8, packs[i], pack_scales[i]);
+    }
+}
+
+/* A lane's two fragment rows. */
+struct prefill_rows {
+    uint first, second; /* heads * row + head in the tile; cut to the last one, which is then not written */
+    bool has_first, has_second;
+    int first_position, second_position;
+};
+
+METAL_FUNC prefill_rows rows_of_lane(uint lane, uint frag_begin, uint tile_heads, uint num_rows, int position) {
+    prefill_rows rows;
+    uint end = num_rows * tile_heads;
+    rows.first = frag_begin + frag_row(lane, 0);
+    rows.second = frag_begin + frag_row(lane, 2);
+    rows.has_first = rows.first < end;
+    rows.has_second = rows.second < end;
+    rows.first = min(rows.first, end - 1u);
+    rows.second = min(rows.second, end - 1u);
+    rows.first_position = position + int(rows.first / tile_heads);
+    rows.second_position = position + int(rows.second / tile_heads);
+    return rows;
+}
+
+template <typename T, uint FRAGS>
+METAL_FUNC void load_queries(thread frag_a<T> *queries, const device T *first, const device T *second, uint lane) {
+#pragma unroll
+    for (uint f = 0; f < FRAGS; f++) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) {
+            frag_set(queries[f], i, ((i >> 1 & 1) ? second : first)[f * 16 + frag_col(lane, i)]);
+        }
+    }
+}
+
+/* Scores to weights, in place; the running maximum and sum follow.  Gives the factor of what was summed up before.  sum
+ * holds the lane's own columns alone. */
+template <uint KFRAGS>
+METAL_FUNC float2 weigh(thread frag_c *scores, thread float2 &top, thread float2 &sum, thread const prefill_rows &rows,
+                        int begin, bool is_masked, constant vmt_attention_kargs &args, uint lane) {
+    const int first_key = attention_first_key(rows.first_position, args.sliding_window);
+    const int second_key = attention_first_key(rows.second_position, args.sliding_window);
+    float2 best = top;
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) {
+            float x = attention_score(frag_get(scores[k], i), args.scale, args.soft_cap);
+            int key = begin + int(k * 16 + frag_col(lane, i));
+            bool is_second = (i >> 1 & 1) != 0;
+            bool seen = !is_masked || (key <= (is_second ? rows.second_position : rows.first_position) &&
+                                       key >= (is_second ? second_key : first_key));
+            frag_set(scores[k], i, seen ? x : ATTENTION_NO_SCORE);
+        }
+        float2 tops = frag_row_max(scores[k]);
+        best = float2(max(best.x, tops.x), max(best.y, tops.y));
+    }
+    float2 keep = float2(exp2(top.x - best.x), exp2(top.y - best.y));
+    top = best;
+    sum = sum * keep;
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) {
+            float x = frag_get(scores[k], i);
+            bool is_second = (i >> 1 & 1) != 0;
+            /* A row that has seen no key yet has a maximum as small as the mask. */
+            float weight = x > ATTENTION_NO_SCORE ? exp2(x - (is_second ? best.y : best.x)) : 0.0f;
+            frag_set(scores[k], i, weight);
+            if (is_second) {
+                sum.y += weight;
+            } else {
+                sum.x += weight;
+            }
+        }
+    }
+    return keep;
+}
+
+/* Each of the SPLIT simdgroups that share rows has a share of the scores: all get the sum, in one order. */
+template <uint SPLIT, uint KFRAGS>
+METAL_FUNC void sum_shares(thread frag_c *scores, threadgroup float *shares, uint sg, uint lane) {
+    constexpr uint STRIDE = KFRAGS * 16 + 4, SHARE = 16 * STRIDE;
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) frag_store(scores[k], shares + sg * SHARE + k * 16, STRIDE, lane);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    threadgroup const float *first = shares + sg / SPLIT * SPLIT * SHARE;
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) {
+            float x = 0.0f;
+            uint at = frag_row(lane, i) * STRIDE + k * 16 + frag_col(lane, i);
+#pragma unroll
+            for (uint s = 0; s < SPLIT; s++) x += first[s * SHARE + at];
+            frag_set(scores[k], i, x);
+        }
+    }
+}
+
+/* The lanes' own sums together, and the sink: gives what the output is to be multiplied with. */
+METAL_FUNC float2 finish_rows(float2 top, float2 sum, bool has_sinks, float first_sink, float second_sink) {
+    frag_c sums;
+    frag_fill(sums, 0.0f);
+    frag_set(sums, 0, sum.x);
+    frag_set(sums, 2, sum.y);
+    sum = frag_row_sum(sums);
+    if (!has_sinks) return float2(1.0f / sum.x, 1.0f / sum.y);
+    float2 sink = float2(first_sink * M_LOG2E_F, second_sink * M_LOG2E_F);
+    float2 best = float2(max(top.x, sink.x), max(top.y, sink.y));
+    float2 keep = float2(exp2(top.x - best.x), exp2(top.y - best.y));
+    sum = sum * keep + float2(exp2(sink.x - best.x), exp2(sink.y - best.y));
+    return float2(keep.x / sum.x, keep.y / sum.y);
+}
+
+template <typename T, typename C, uint D, uint SPLIT, uint BK, bool IS_SHARED>
+[[kernel, max_total_threads_per_threadgroup(PREFILL_THREADS)]] void
+attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buffer(1)]],
+                  const device C *v_cache [[buffer(2)]], const device float *k_scale [[buffer(3)]],
+                  const device float *v_scale [[buffer(4)]], const device int *block_tables [[buffer(5)]],
+                  const device vmt_attention_tile *tiles [[buffer(6)]], const device float *sinks [[buffer(7)]],
+                  device T *out [[buffer(8)]], constant vmt_attention_kargs &args [[buffer(9)]],
+                  uint3 tg [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]],
+                  uint lane [[thread_index_in_simdgroup]], uint sg [[simdgroup_index_in_threadgroup]]) {
+    constexpr uint FRAGS = D / SPLIT / 16, KFRAGS = BK / 16, STRIDE = D + 8;
+    threadgroup T staged[(IS_SHARED ? 1 : 2) * BK * (D + 8)];
+    threadgroup float shares[SPLIT == 1 ? 4 : 4 * 16 * (BK + 4)];
+    threadgroup T *k_tile = staged;
+    threadgroup T *v_tile = staged + (IS_SHARED ? 0 : BK * STRIDE);
+
+    const uint group = args.num_heads / args.num_kv_heads, num_rows = uint(tiles[tg.y].num_rows);
+    const uint first_head = (tg.x % args.head_chunks) * args.tile_heads;
+    const uint tile_heads = min(args.tile_heads, group - first_head);
+    const int position = tiles[tg.y].position, last_position = position + int(num_rows) - 1;
+    prefill_keys keys;
+    keys.kv_head = tg.x / args.head_chunks;
+    keys.num_kv_heads = args.num_kv_heads;
+    keys.block_shift = args.block_shift;
+    keys.end = last_position + 1;
+    const device int *table = block_tables + ulong(uint(tiles[tg.y].seq)) * args.table_stride;
+    const uint head = keys.kv_head * group + first_head, slice = sg % SPLIT * (D / SPLIT);
+    const prefill_rows rows = rows_of_lane(lane, sg / SPLIT * 16, tile_heads, num_rows, position);
+    const ulong row_begin = ulong(uint(tiles[tg.y].row));
+    const uint first_column = (head + rows.first % tile_heads) * D + slice;
+    const uint second_column = (head + rows.second % tile_heads) * D + slice;
+    const ulong first_row = row_begin + rows.first / tile_heads, second_row = row_begin + rows.second / tile_heads;
+
+    frag_a<T> queries[FRAGS];
+    frag_c output[FRAGS];
+    load_queries<T, FRAGS>(queries, q + first_row * args.q_stride + first_column,
+                           q + second_row * args.q_stride + second_column, lane);
+#pragma unroll
+    for (uint f = 0; f < FRAGS; f++) frag_fill(output[f], 0.0f);
+    float2 top = float2(ATTENTION_NO_SCORE), sum = float2(0.0f);
+
+    const int begin_all = attention_first_key(position, args.sliding_window) / int(BK) * int(BK);
+    const int unmasked_from = attention_first_key(last_position, args.sliding_window);
+    for (int begin = begin_all; begin < keys.end; begin += int(BK)) {
+        threadgroup_barrier(mem_flags::mem_threadgroup); /* the step before is done with the tiles */
+        stage_tile<T, C, D, BK>(k_tile, k_cache, k_scale, table, keys, begin, tid);
+        if (!IS_SHARED) stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        frag_c scores[KFRAGS];
+#pragma unroll
+        for (uint k = 0; k < KFRAGS; k++) {
+            frag_fill(scores[k], 0.0f);
+#pragma unroll
+            for (uint f = 0; f < FRAGS; f++) {
+                frag_b<T> b;
+                frag_load_bt(b, k_tile + k * 16 * STRIDE + slice + f * 16, STRIDE);
+                frag_mma(scores[k], queries[f], b);
+            }
+        }
+        if (SPLIT > 1) sum_shares<SPLIT, KFRAGS>(scores, shares, sg, lane);
+        if (IS_SHARED) {
+            threadgroup_barrier(mem_flags::mem_threadgroup);
+            stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
+            threadgroup_barrier(mem_flags::mem_threadgroup);
+        }
+        const bool is_masked = begin + int(BK) - 1 > position || begin < unmasked_from;
+        const float2 keep = weigh<KFRAGS>(scores, top, sum, rows, begin, is_masked, args, lane);
+#pragma unroll
+        for (uint f = 0; f < FRAGS; f++) frag_scale_rows(output[f], keep);
+#pragma unroll
+        for (uint k = 0; k < KFRAGS; k++) {
+            frag_a<T> weights;
+            frag_from_c(weights, scores[k]);
+#pragma unroll
+            for (uint f = 0; f < FRAGS; f++) {
+                frag_b<T> b;
+                frag_load_b(b, v_tile + k * 16 * STRIDE + slice + f * 16, STRIDE);
+                frag_mma(output[f], weights, b);
+            }
+        }
+    }
+    const bool has_sinks = args.has_sinks != 0u;
+    const float2 scale = finish_rows(top, sum, has_sinks, has_sinks ? sinks[head + rows.first % tile_heads] : 0.0f,
+                                     has_sinks ? sinks[head + rows.second % tile_heads] : 0.0f);
+    device T *first_out = out + first_row * args.out_stride + first_column;
+    device T *second_out = out + second_row * args.out_stride + second_column;
+#pragma unroll
+    for (uint f = 0; f < FRAGS; f++) {
+        frag_scale_rows(output[f], scale);
+#pragma unroll
+        for (uint i = 0; i < 8; i++) {
+            bool is_second = (i >> 1 & 1) != 0;
+            device T *to = is_second ? second_out : first_out;
+            if (is_second ? rows.has_second : rows.has_first) {
+                to[f * 16 + frag_col(lane, i)] = T(frag_get(output[f], i));
+            }
+        }
+    }
+}
+
+// ---- instantiations
+#define PREFILL(name, T, C, d, split, bk, is_shared)                          \
+    template [[host_name(name)]] [[kernel]] decltype(                         \
+        attention_prefill<T, C, d, split, bk, is_shared>)                     \
+        attention_prefill<T, C, d, split, bk, is_shared>;
+#define PREFILL_BOTH(d, split, bk, is_shared, type, T)                        \
+    PREFILL("attention_prefill_d" #d "_" #type, T, T, d, split, bk, is_shared) \
+    PREFILL("attention_prefill_d" #d "_i8_" #type, T, char, d, split, bk, is_shared)
+/* float has steps of 16 keys for its size, and no heads of 512. */
+#define PREFILL_TYPE(type, T, bk)                                             \
+    PREFILL_BOTH(16, 1, bk, false, type, T)                                   \
+    PREFILL_BOTH(32, 1, bk, false, type, T)                                   \
+    PREFILL_BOTH(64, 1, bk, false, type, T)                                   \
+    PREFILL_BOTH(80, 1, bk, false, type, T)                                   \
+    PREFILL_BOTH(96, 1, bk, false, type, T)                                   \
+    PREFILL_BOTH(112, 1, bk, false, type, T)                                  \
+    PREFILL_BOTH(128, 1, bk, false, type, T)                                  \
+    PREFILL_BOTH(192, 2, 16, false, type, T)
+PREFILL_TYPE(f32, float, 16)
+PREFILL_TYPE(f16, half, 32)
+PREFILL_TYPE(bf16, bfloat, 32)
+PREFILL_BOTH(256, 2, 16, true, f32, float)
+PREFILL_BOTH(256, 2, 16, false, f16, half)
+PREFILL_BOTH(256, 2, 16, false, bf16, bfloat)
+PREFILL_BOTH(512, 4, 16, true, f16, half)
+PREFILL_BOTH(512, 4, 16, true, bf16, bfloat)
