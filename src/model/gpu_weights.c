@@ -84,9 +84,7 @@ static void move_if_misplaced(struct loader *l, vmt_tensor *t, uint32_t alignmen
 
 static vmt_status find_matrix(struct loader *l, const char *name, uint32_t rows, uint32_t cols,
                               vmt_gpu_weight *out) {
-    vmt_tensor data;
-    VMT_TRY(vmt_weight_map_matrix(l->file, name, rows, cols, &data, l->err));
-    *out = vmt_matrix_of(&data);
+    VMT_TRY(vmt_weight_map_matrix(l->file, name, rows, cols, out, l->err));
     l->out->bytes += vmt_matrix_bytes(out);
     return VMT_OK;
 }
@@ -198,8 +196,8 @@ static vmt_status fill_block(struct loader *l) {
         const struct copy *c = &l->copies[i];
         uint8_t *to = w->block.host + c->offset;
         if (c->to_floats) {
-            vmt_dtype_get(c->from.dtype)->dequantize(vmt_tensor_data(&c->from), (float *)(void *)to,
-                                                     vmt_tensor_elems(&c->from));
+            vmt_dtype_get(c->from.dtype)
+                ->dequantize(vmt_tensor_data(&c->from), (float *)(void *)to, vmt_tensor_elems(&c->from));
         } else {
             memcpy(to, vmt_tensor_data(&c->from), vmt_tensor_bytes(&c->from));
             vmt_weight_file_drop(l->file, &c->from);
@@ -276,7 +274,8 @@ vmt_status vmt_gpu_weights_load(vmt_gpu_weights *out, const vmt_model_config *co
         .config = config,
         .names = vmt_weight_map_names(config, file),
         .file = file,
-        .tensors_max = 64 + config->num_layers * 48, /* 4 linear layers of up to 3 parts, 3 tensors each; vectors */
+        .tensors_max =
+            64 + config->num_layers * 48, /* 4 linear layers of up to 3 parts, 3 tensors each; vectors */
         .err = err,
     };
     out->gpu = gpu;

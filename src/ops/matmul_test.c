@@ -96,7 +96,7 @@ static float tolerance(const problem *p, const float *w, const float *x) {
         x_max = fmax(x_max, fabsf(x[k]));
         wx += fabs((double)w[k] * x[k]);
     }
-    bool is_quantized = vmt_dtype_get(p->weight.src.dtype)->is_quantized;
+    bool is_quantized = vmt_dtype_get(p->weight.src.data.dtype)->is_quantized;
     return (float)((is_quantized ? 6 * x_max / 254 / sqrt(3) * sqrt(w2) : 0) + wx * 1e-6 + 1e-6);
 }
 
@@ -110,7 +110,7 @@ static void expect_matches(vmt_test *t, problem *p, const vmt_matmul_args *args,
             float got = out[(size_t)i * p->out_stride + n], ref = want[(size_t)i * p->out_stride + n];
             if (fabsf(got - ref) <= tol * fmaxf(fabsf(args->out_scale), 1)) continue;
             vmt_test_fail(t, __FILE__, __LINE__, "%s [%u, %u] x %u rows on %s: row %u out %u is %g, want %g +- %g",
-                          vmt_dtype_get(p->weight.src.dtype)->name, p->weight.rows, p->weight.cols, p->num_rows,
+                          vmt_dtype_get(p->weight.src.data.dtype)->name, p->weight.rows, p->weight.cols, p->num_rows,
                           vmt_isa_name(vmt_isa_best()), i, n, (double)got, (double)ref, (double)tol);
         }
     }
