@@ -14,8 +14,8 @@ static vmt_status check(const vmt_gpu_embed_args *args, vmt_err *err) {
     }
     if (args->out.buffer == NULL || args->out.dtype != VMT_F32 || args->out.ndim != 2 ||
         args->out.shape[1] != args->weight.cols || args->rows_max == 0) {
-        return vmt_fail(err, VMT_E_INVALID, "embed: %u rows of %u columns into %s", args->rows_max, args->weight.cols,
-                        vmt_tensor_describe(&args->out, text, sizeof text));
+        return vmt_fail(err, VMT_E_INVALID, "embed: %u rows of %u columns into %s", args->rows_max,
+                        args->weight.cols, vmt_tensor_describe(&args->out, text, sizeof text));
     }
     return VMT_OK;
 }

@@ -22,19 +22,23 @@ static const struct format {
     uint32_t cols_multiple; /* MLX: the group's size as well */
     uint32_t alignment;
 } formats[] = {
-    {"f32", VMT_F32, 0, false, 8, 8},      {"f16", VMT_F16, 0, false, 8, 8},      {"bf16", VMT_BF16, 0, false, 8, 8},
-    {"mlx2", VMT_U32, 2, true, 32, 4},     {"mlx3", VMT_U32, 3, true, 32, 4},     {"mlx4", VMT_U32, 4, true, 32, 8},
-    {"mlx5", VMT_U32, 5, true, 32, 4},     {"mlx6", VMT_U32, 6, true, 32, 4},     {"mlx8", VMT_U32, 8, true, 32, 8},
-    {"mlxfp4", VMT_U32, 4, false, 32, 8},  {"mxfp4", VMT_MXFP4, 0, false, 32, 4}, {"q8_0", VMT_Q8_0, 0, false, 32, 4},
-    {"q4_0", VMT_Q4_0, 0, false, 32, 4},   {"q4_1", VMT_Q4_1, 0, false, 32, 4},   {"q5_0", VMT_Q5_0, 0, false, 32, 4},
-    {"q5_1", VMT_Q5_1, 0, false, 32, 4},   {"q4_k", VMT_Q4_K, 0, false, 256, 8},  {"q5_k", VMT_Q5_K, 0, false, 256, 8},
+    {"f32", VMT_F32, 0, false, 8, 8},      {"f16", VMT_F16, 0, false, 8, 8},
+    {"bf16", VMT_BF16, 0, false, 8, 8},    {"mlx2", VMT_U32, 2, true, 32, 4},
+    {"mlx3", VMT_U32, 3, true, 32, 4},     {"mlx4", VMT_U32, 4, true, 32, 8},
+    {"mlx5", VMT_U32, 5, true, 32, 4},     {"mlx6", VMT_U32, 6, true, 32, 4},
+    {"mlx8", VMT_U32, 8, true, 32, 8},     {"mlxfp4", VMT_U32, 4, false, 32, 8},
+    {"mxfp4", VMT_MXFP4, 0, false, 32, 4}, {"q8_0", VMT_Q8_0, 0, false, 32, 4},
+    {"q4_0", VMT_Q4_0, 0, false, 32, 4},   {"q4_1", VMT_Q4_1, 0, false, 32, 4},
+    {"q5_0", VMT_Q5_0, 0, false, 32, 4},   {"q5_1", VMT_Q5_1, 0, false, 32, 4},
+    {"q4_k", VMT_Q4_K, 0, false, 256, 8},  {"q5_k", VMT_Q5_K, 0, false, 256, 8},
     {"q6_k", VMT_Q6_K, 0, false, 256, 4},
 };
 
 static const struct format *find_format(const vmt_gpu_weight *w) {
     for (size_t i = 0; i < VMT_COUNT(formats); i++) {
         const struct format *f = &formats[i];
-        if (f->dtype == w->data.dtype && f->bits == w->bits && f->has_biases == (w->biases.buffer != NULL)) return f;
+        if (f->dtype == w->data.dtype && f->bits == w->bits && f->has_biases == (w->biases.buffer != NULL))
+            return f;
     }
     return NULL;
 }
@@ -120,20 +124,24 @@ static vmt_status check_weights(const vmt_gpu_matmul_args *args, vmt_err *err) {
     return VMT_OK;
 }
 
-static vmt_status check_vector(const vmt_tensor *t, vmt_dtype dtype, uint64_t elems, const char *what, vmt_err *err) {
+static vmt_status check_vector(const vmt_tensor *t, vmt_dtype dtype, uint64_t elems, const char *what,
+                               vmt_err *err) {
     if (t->buffer == NULL || (t->dtype == dtype && vmt_tensor_elems(t) >= elems)) return VMT_OK;
     char text[96];
     return vmt_fail(err, VMT_E_INVALID, "matmul: %s is %s, expected %llu of %s", what,
-                    vmt_tensor_describe(t, text, sizeof text), (unsigned long long)elems, vmt_dtype_get(dtype)->name);
+                    vmt_tensor_describe(t, text, sizeof text), (unsigned long long)elems,
+                    vmt_dtype_get(dtype)->name);
 }
 
 static vmt_status check_rows(const vmt_tensor *t, vmt_dtype dtype, uint64_t cols, const char *what, vmt_err *err) {
-    if (t->buffer != NULL && t->ndim == 2 && t->dtype == dtype && t->shape[1] >= cols && t->shape[1] <= UINT32_MAX) {
+    if (t->buffer != NULL && t->ndim == 2 && t->dtype == dtype && t->shape[1] >= cols &&
+        t->shape[1] <= UINT32_MAX) {
         return VMT_OK;
     }
     char text[96];
     return vmt_fail(err, VMT_E_INVALID, "matmul: %s is %s, expected rows of %llu %s", what,
-                    vmt_tensor_describe(t, text, sizeof text), (unsigned long long)cols, vmt_dtype_get(dtype)->name);
+                    vmt_tensor_describe(t, text, sizeof text), (unsigned long long)cols,
+                    vmt_dtype_get(dtype)->name);
 }
 
 static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
@@ -141,16 +149,18 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
     bool has_norm = args->norm_weight.buffer != NULL, is_gated = args->kind == VMT_GPU_MATMUL_GATED;
     uint32_t cols = args->weights[0].cols, rows = sum_rows(args);
     VMT_TRY(check_rows(&args->x, has_norm ? VMT_F32 : args->type, cols, "x", err));
-    VMT_TRY(check_rows(&args->out, is_float_out(args->kind) ? VMT_F32 : args->type, is_gated ? rows / 2 : rows, "out",
-                       err));
+    VMT_TRY(check_rows(&args->out, is_float_out(args->kind) ? VMT_F32 : args->type, is_gated ? rows / 2 : rows,
+                       "out", err));
     VMT_TRY(check_vector(&args->norm_weight, VMT_F32, cols, "norm_weight", err));
     VMT_TRY(check_vector(&args->row_ids, VMT_I32, 1, "row_ids", err));
     VMT_TRY(check_vector(&args->bias, VMT_F32, rows, "bias", err));
     if (args->x.shape[1] % 8 != 0 || args->x.offset % 16 != 0 || args->norm_weight.offset % 16 != 0) {
-        return vmt_fail(err, VMT_E_INVALID, "matmul: rows of x must start on multiples of 8 elements and 16 bytes");
+        return vmt_fail(err, VMT_E_INVALID,
+                        "matmul: rows of x must start on multiples of 8 elements and 16 bytes");
     }
     if (args->rows_max == 0 || (has_norm && args->rows_max > VMT_GPU_MATMUL_NORM_ROWS)) {
-        return vmt_fail(err, VMT_E_INVALID, "matmul: %u rows%s", args->rows_max, has_norm ? " with the norm fused" : "");
+        return vmt_fail(err, VMT_E_INVALID, "matmul: %u rows%s", args->rows_max,
+                        has_norm ? " with the norm fused" : "");
     }
     return VMT_OK;
 }
@@ -200,7 +210,8 @@ static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct
         .out_stride = (uint32_t)args->out.shape[1],
         .kind = (uint32_t)args->kind,
         .flags = (args->norm_weight.buffer ? VMT_MATMUL_HAS_NORM : 0) |
-                 (args->row_ids.buffer ? VMT_MATMUL_HAS_ROW_IDS : 0) | (args->bias.buffer ? VMT_MATMUL_HAS_BIAS : 0),
+                 (args->row_ids.buffer ? VMT_MATMUL_HAS_ROW_IDS : 0) |
+                 (args->bias.buffer ? VMT_MATMUL_HAS_BIAS : 0),
         .act = (uint32_t)args->act,
         .norm_eps = args->norm_eps,
         .scale = args->scale,

@@ -27,12 +27,14 @@ static bool is_float(vmt_dtype dtype) {
 vmt_status vmt_matrix_of_mlx(vmt_matrix *out, const vmt_tensor *data, const vmt_tensor *scales,
                              const vmt_tensor *biases, uint32_t bits, uint32_t group_size, vmt_err *err) {
     bool is_affine = biases != NULL;
-    if (is_affine ? bits < 2 || bits > 8 || bits == 7 || (group_size != 32 && group_size != 64 && group_size != 128)
-                  : bits != 4 || group_size != 32) {
-        return vmt_fail(err, VMT_E_UNSUPPORTED,
-                        "%u-bit quants in groups of %u %s biases; supported are 2, 3, 4, 5, 6 and 8 bits in groups of "
-                        "32, 64 and 128 with biases, and mxfp4",
-                        bits, group_size, is_affine ? "with" : "without");
+    if (is_affine
+            ? bits < 2 || bits > 8 || bits == 7 || (group_size != 32 && group_size != 64 && group_size != 128)
+            : bits != 4 || group_size != 32) {
+        return vmt_fail(
+            err, VMT_E_UNSUPPORTED,
+            "%u-bit quants in groups of %u %s biases; supported are 2, 3, 4, 5, 6 and 8 bits in groups of "
+            "32, 64 and 128 with biases, and mxfp4",
+            bits, group_size, is_affine ? "with" : "without");
     }
     if (data->ndim != 2 || data->dtype != VMT_U32 || data->shape[0] == 0 || data->shape[0] > UINT32_MAX ||
         data->shape[1] == 0 || data->shape[1] > UINT32_MAX / 32) {

@@ -12,7 +12,8 @@ _Static_assert(sizeof(vmt_block_mxfp4) == 17, "file format");
 const float vmt_e2m1_values[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
 
 float vmt_e8m0_to_f32(uint8_t e) {
-    uint32_t bits = e == 0 ? 0x00400000 : (uint32_t)e << 23; /* 2^-127 is subnormal; 255 stands for NaN, here +inf */
+    uint32_t bits =
+        e == 0 ? 0x00400000 : (uint32_t)e << 23; /* 2^-127 is subnormal; 255 stands for NaN, here +inf */
     float f;
     memcpy(&f, &bits, sizeof f);
     return f;
