@@ -4,7 +4,7 @@
 #include "kernels/pack8.h"
 using namespace metal;
 
-#define DECODE_SIMDGROUPS 4
+constant constexpr uint DECODE_SIMDGROUPS = 4;
 
 /* attention_decode: a part of a row's context.
  *

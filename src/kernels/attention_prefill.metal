@@ -13,11 +13,11 @@
  * Grid      (num_kv_heads * head_chunks, num_rows); 128 threads.
  * Work      A tile has tile_heads query heads of one KV head for each of its rows: fragment row r is row
  *           r / tile_heads, head r % tile_heads, so that a group's heads share the staged keys.  SPLIT simdgroups share
- *           16 fragment rows and own D / SPLIT elements of the head each: they add up their shares of the scores in threadgroup
- *           memory, and then each has all weights for its share of the output.  Keys are walked in steps of
- *           BK from a multiple of BK, whatever the tile, so a row's sums do not depend on how its prefill was cut.
- * Memory    threadgroup: BK keys and BK values of T, side by side or (IS_SHARED) one after the other in one place, and
- *           the shares of the scores.  q, scores, weights and output stay in fragments.
+ *           16 fragment rows and own D / SPLIT elements of the head each: they add up their shares of the scores in
+ *           threadgroup memory, and then each has all weights for its share of the output.  Keys are walked in steps
+ *           of BK from a multiple of BK, so a row's sums do not depend on how its prefill was cut.
+ * Memory    threadgroup: BK keys and BK values of T, in 2 PLACES or one after the other in one, and the shares of the
+ *           scores.  q, scores, weights and output stay in fragments.
  * Requires  head_dim = D, (rows of a tile) * tile_heads <= 64 / SPLIT.
  * Numerics  float sums; weights are rounded to T for the second product. */
 #include <metal_stdlib>
@@ -26,7 +26,7 @@
 #include "kernels/pack8.h"
 using namespace metal;
 
-#define PREFILL_THREADS 128
+constant constexpr uint PREFILL_THREADS = 128;
 
 /* Where the tile's keys are. */
 struct prefill_keys {
@@ -174,7 +174,7 @@ METAL_FUNC float2 finish_rows(float2 top, float2 sum, bool has_sinks, float firs
     return float2(keep.x / sum.x, keep.y / sum.y);
 }
 
-template <typename T, typename C, uint D, uint SPLIT, uint BK, bool IS_SHARED>
+template <typename T, typename C, uint D, uint SPLIT, uint BK, uint PLACES>
 [[kernel, max_total_threads_per_threadgroup(PREFILL_THREADS)]] void
 attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buffer(1)]],
                   const device C *v_cache [[buffer(2)]], const device float *k_scale [[buffer(3)]],
@@ -184,10 +184,10 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
                   uint3 tg [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]],
                   uint lane [[thread_index_in_simdgroup]], uint sg [[simdgroup_index_in_threadgroup]]) {
     constexpr uint FRAGS = D / SPLIT / 16, KFRAGS = BK / 16, STRIDE = D + 8;
-    threadgroup T staged[(IS_SHARED ? 1 : 2) * BK * (D + 8)];
+    threadgroup T staged[PLACES * BK * (D + 8)];
     threadgroup float shares[SPLIT == 1 ? 4 : 4 * 16 * (BK + 4)];
     threadgroup T *k_tile = staged;
-    threadgroup T *v_tile = staged + (IS_SHARED ? 0 : BK * STRIDE);
+    threadgroup T *v_tile = staged + (PLACES - 1) * BK * STRIDE;
 
     const uint group = args.num_heads / args.num_kv_heads, num_rows = uint(tiles[tg.y].num_rows);
     const uint first_head = (tg.x % args.head_chunks) * args.tile_heads;
@@ -219,7 +219,7 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
     for (int begin = begin_all; begin < keys.end; begin += int(BK)) {
         threadgroup_barrier(mem_flags::mem_threadgroup); /* the step before is done with the tiles */
         stage_tile<T, C, D, BK>(k_tile, k_cache, k_scale, table, keys, begin, tid);
-        if (!IS_SHARED) stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
+        if (PLACES == 2) stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
         threadgroup_barrier(mem_flags::mem_threadgroup);
         frag_c scores[KFRAGS];
 #pragma unroll
@@ -233,7 +233,7 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
             }
         }
         if (SPLIT > 1) sum_shares<SPLIT, KFRAGS>(scores, shares, sg, lane);
-        if (IS_SHARED) {
+        if (PLACES == 1) {
             threadgroup_barrier(mem_flags::mem_threadgroup);
             stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
             threadgroup_barrier(mem_flags::mem_threadgroup);
@@ -274,28 +274,28 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
 }
 
 // ---- instantiations
-#define PREFILL(name, T, C, d, split, bk, is_shared)                          \
+#define PREFILL(name, T, C, d, split, bk, places)                          \
     template [[host_name(name)]] [[kernel]] decltype(                         \
-        attention_prefill<T, C, d, split, bk, is_shared>)                     \
-        attention_prefill<T, C, d, split, bk, is_shared>;
-#define PREFILL_BOTH(d, split, bk, is_shared, type, T)                        \
-    PREFILL("attention_prefill_d" #d "_" #type, T, T, d, split, bk, is_shared) \
-    PREFILL("attention_prefill_d" #d "_i8_" #type, T, char, d, split, bk, is_shared)
+        attention_prefill<T, C, d, split, bk, places>)                     \
+        attention_prefill<T, C, d, split, bk, places>;
+#define PREFILL_BOTH(d, split, bk, places, type, T)                        \
+    PREFILL("attention_prefill_d" #d "_" #type, T, T, d, split, bk, places) \
+    PREFILL("attention_prefill_d" #d "_i8_" #type, T, char, d, split, bk, places)
 /* float has steps of 16 keys for its size, and no heads of 512. */
 #define PREFILL_TYPE(type, T, bk)                                             \
-    PREFILL_BOTH(16, 1, bk, false, type, T)                                   \
-    PREFILL_BOTH(32, 1, bk, false, type, T)                                   \
-    PREFILL_BOTH(64, 1, bk, false, type, T)                                   \
-    PREFILL_BOTH(80, 1, bk, false, type, T)                                   \
-    PREFILL_BOTH(96, 1, bk, false, type, T)                                   \
-    PREFILL_BOTH(112, 1, bk, false, type, T)                                  \
-    PREFILL_BOTH(128, 1, bk, false, type, T)                                  \
-    PREFILL_BOTH(192, 2, 16, false, type, T)
+    PREFILL_BOTH(16, 1, bk, 2, type, T)                                   \
+    PREFILL_BOTH(32, 1, bk, 2, type, T)                                   \
+    PREFILL_BOTH(64, 1, bk, 2, type, T)                                   \
+    PREFILL_BOTH(80, 1, bk, 2, type, T)                                   \
+    PREFILL_BOTH(96, 1, bk, 2, type, T)                                   \
+    PREFILL_BOTH(112, 1, bk, 2, type, T)                                  \
+    PREFILL_BOTH(128, 1, bk, 2, type, T)                                  \
+    PREFILL_BOTH(192, 2, 16, 2, type, T)
 PREFILL_TYPE(f32, float, 16)
 PREFILL_TYPE(f16, half, 32)
 PREFILL_TYPE(bf16, bfloat, 32)
-PREFILL_BOTH(256, 2, 16, true, f32, float)
-PREFILL_BOTH(256, 2, 16, false, f16, half)
-PREFILL_BOTH(256, 2, 16, false, bf16, bfloat)
-PREFILL_BOTH(512, 4, 16, true, f16, half)
-PREFILL_BOTH(512, 4, 16, true, bf16, bfloat)
+PREFILL_BOTH(256, 2, 16, 1, f32, float)
+PREFILL_BOTH(256, 2, 16, 2, f16, half)
+PREFILL_BOTH(256, 2, 16, 2, bf16, bfloat)
+PREFILL_BOTH(512, 4, 16, 1, f16, half)
+PREFILL_BOTH(512, 4, 16, 1, bf16, bfloat)

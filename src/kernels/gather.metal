@@ -9,7 +9,7 @@
 #include "kernels/gather_kargs.h"
 using namespace metal;
 
-#define GATHER_VECS 4
+constant constexpr uint GATHER_VECS = 4;
 
 template <typename V>
 [[kernel, max_total_threads_per_threadgroup(256)]] void

@@ -17,7 +17,7 @@
 
 using namespace metal;
 
-#define NORM_VECS 4
+constant constexpr uint NORM_VECS = 4;
 
 /* Reached by all threads.  The first barrier also ends the sums' last use. */
 METAL_FUNC float threadgroup_sum(float x, threadgroup float *sums, uint lane, uint sg, uint num_sgs) {

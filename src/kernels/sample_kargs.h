@@ -4,12 +4,10 @@
 #ifndef VMT_KERNELS_SAMPLE_KARGS_H
 #define VMT_KERNELS_SAMPLE_KARGS_H
 
-#ifndef __METAL_VERSION__
 #include <stdint.h>
-#endif
 
-#define VMT_SAMPLE_CHUNK   4096 /* ids that one threadgroup of sample_max looks at */
-#define VMT_SCORE_TOPS_MAX 128  /* best tokens that a scored row may ask for */
+#define VMT_SAMPLE_CHUNK   4096u /* ids that one threadgroup of sample_max looks at */
+#define VMT_SCORE_TOPS_MAX 128u  /* best tokens that a scored row may ask for */
 
 /* One token to draw from a row of logits. */
 typedef struct vmt_row_sample {
@@ -62,5 +60,29 @@ typedef struct vmt_top { /* most likely first, lower id on ties */
     int32_t token_id;
     float logit;
 } vmt_top;
+
+typedef struct vmt_sample_best { /* of one chunk of a row */
+    uint32_t key, id;            /* key: an order-preserving form of the logit (sample.h) */
+} vmt_sample_best;
+
+/* ---- arguments; num_rows is the step's count of samples, edited rows or scored rows */
+
+typedef struct vmt_resolve_tokens_kargs {
+    uint32_t num_rows;
+} vmt_resolve_tokens_kargs;
+
+typedef struct vmt_sample_edit_kargs {
+    uint32_t num_rows, vocab;
+    uint32_t edits_max; /* the saved logit of row i's expected token is at edits_max + i */
+} vmt_sample_edit_kargs;
+
+typedef struct vmt_sample_kargs {
+    uint32_t num_rows, vocab;
+    uint32_t num_chunks; /* of VMT_SAMPLE_CHUNK ids */
+} vmt_sample_kargs;
+
+typedef struct vmt_score_kargs {
+    uint32_t num_rows, vocab;
+} vmt_score_kargs;
 
 #endif
