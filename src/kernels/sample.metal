@@ -313,7 +313,7 @@ void score_rows(const device uint *logits [[buffer(0)]],
     float num_greater = 0.0f, num_present = 0.0f;
     for (uint id = tid; id < args.vocab; id += ROW_THREADS) {
         uint k = row_key(row, id);
-        num_greater += k > token_key ? 1.0f : 0.0f;
+        num_greater += token_key > 0 && k > token_key ? 1.0f : 0.0f; /* nothing is greater than a NaN */
         num_present += k > KEY_ABSENT ? 1.0f : 0.0f;
     }
     float sum = row_total(row, m, false);

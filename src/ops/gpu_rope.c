@@ -92,6 +92,12 @@ vmt_status vmt_gpu_rope_check(const vmt_gpu_rope_args *a, vmt_err *err) {
     return check_tables(a, err);
 }
 
+/* Stands in for scales that are not written: an element of the cache, and not its first, because two buffers of which
+ * one is written must not begin at the same place. */
+static vmt_tensor stand_in(vmt_tensor cache) {
+    return (vmt_tensor){cache.buffer, cache.offset + 4, cache.dtype, 1, {1}};
+}
+
 vmt_status vmt_gpu_rope(vmt_gpu_program *program, const vmt_gpu_rope_args *a, vmt_err *err) {
     VMT_TRY(vmt_gpu_rope_check(a, err));
     const vmt_gpu_kv *kv = &a->kv;
@@ -117,8 +123,8 @@ vmt_status vmt_gpu_rope(vmt_gpu_program *program, const vmt_gpu_rope_args *a, vm
     vmt_gpu_op op = {
         .kernel = name,
         .buffers = {a->qkv, a->rotary_dim > 0 ? a->angles : unused, has_norm ? a->q_norm : unused,
-                    has_norm ? a->k_norm : unused, a->slot_mapping, kv->k, kv->v, is_i8 ? kv->k_scale : kv->k,
-                    is_i8 ? kv->v_scale : kv->v},
+                    has_norm ? a->k_norm : unused, a->slot_mapping, kv->k, kv->v,
+                    is_i8 ? kv->k_scale : stand_in(kv->k), is_i8 ? kv->v_scale : stand_in(kv->v)},
         .num_buffers = 9,
         .args = &kargs,
         .args_bytes = sizeof kargs,
