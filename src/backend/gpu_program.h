@@ -24,6 +24,9 @@ typedef enum vmt_step_count {
     VMT_COUNT_DECODE_SPLITS, /* parts of their contexts, over all of them */
     VMT_COUNT_DECODE_MERGES, /* those among them whose context has more than one part */
     VMT_COUNT_PREFILL_TILES, /* tiles of query rows of the other sequences */
+    VMT_COUNT_SAMPLES,       /* rows that a token is drawn from */
+    VMT_COUNT_EDITED,        /* those whose logits are edited first */
+    VMT_COUNT_SCORED,        /* rows that a token is scored in */
     VMT_NUM_STEP_COUNTS,
 } vmt_step_count;
 

@@ -89,10 +89,14 @@ static void on_progress(void *ctx) {
 
 static const int32_t eos_ids[1] = {3};
 
+/* Every case runs twice: over a model on the CPU, and over a device that runs a step ahead of what the host knows. */
+static bool is_device;
+
 static struct rig *rig_of(vmt_test *t) {
     struct rig *rig = VMT_ARENA_NEW(t->arena, struct rig, 1);
     rig->t = t;
-    rig->fake_config = (vmt_fake_runner_config){.vocab = VOCAB, .max_model_len = 512, .peak = 5};
+    rig->fake_config =
+        (vmt_fake_runner_config){.vocab = VOCAB, .max_model_len = 512, .peak = 5, .is_device = is_device};
     rig->config = (vmt_engine_config){
         .sched = {.num_blocks = 400,
                   .block_size = 16,
@@ -107,7 +111,7 @@ static struct rig *rig_of(vmt_test *t) {
         .num_eos_ids = 0,
         .on_progress = on_progress,
         .on_progress_ctx = rig,
-        .count_allocations = count_of_thread,
+        .count_allocations = is_device ? NULL : count_of_thread, /* the fake device allocates */
     };
     pthread_mutex_init(&rig->lock, NULL);
     pthread_cond_init(&rig->changed, NULL);
@@ -548,6 +552,7 @@ static void scores_prompt_and_output(vmt_test *t) {
 static void a_failed_step_fails_its_batch_alone(vmt_test *t) {
     struct rig *rig = rig_of(t);
     rig->config.sched.max_num_seqs = 1;
+    rig->fake_config.forward_ns = 2000000; /* all are submitted before the model is gone for good */
     open_rig(rig);
     vmt_fake_runner_fail(rig->fake, 2);
     vmt_generation_params p = params_of(rig, 40, 3);
@@ -835,7 +840,90 @@ static void failing_constraints_end_their_sequence(vmt_test *t) {
     close_rig(rig);
 }
 
+/* What sampling depends on, each alone and some together; the prompt has 12 tokens. */
+static vmt_sampling sampling_of(int i) {
+    static const int32_t one[] = {5}, run[] = {7, 9}, long_run[] = {7, 9, 11},
+                         allowed[] = {2, 3, 5, 7, 9, 11, 13, 17};
+    static const vmt_token_run words[] = {{one, 1}, {run, 2}, {long_run, 3}};
+    static const vmt_logit_bias biases[] = {{7, 4}, {9, 3}, {11, 3}, {7, 1}, {60, -50}};
+    vmt_sampling s = vmt_sampling_default();
+    s.has_seed = true;
+    s.seed = 77 + (uint64_t)i;
+    s.max_tokens = 40;
+    if (i & 1) s.temperature = 0.7f;
+    if (i & 2) s.top_k = 9;
+    if (i & 4) s.top_p = 0.8f;
+    if (i & 8) s.min_p = 0.2f;
+    if (i & 16) s.repetition_penalty = 1.3f;
+    if (i & 32) s.presence_penalty = 0.5f, s.frequency_penalty = 0.25f;
+    if (i & 64) s.logit_bias = biases, s.num_logit_bias = VMT_COUNT(biases);
+    if (i & 128) s.bad_words = words, s.num_bad_words = VMT_COUNT(words);
+    if (i & 256) s.allowed_token_ids = allowed, s.num_allowed_token_ids = VMT_COUNT(allowed);
+    if (i & 512) s.stop_token_ids = run, s.num_stop_token_ids = 2, s.min_tokens = 25;
+    if (i % 5 == 0) s.num_logprobs = i % 15;
+    if (i % 7 == 0) s.temperature = 0;
+    return s;
+}
+
+/* The CPU's texts, then the device's: which knows of the last token what the host does not. */
+static void every_way_of_sampling_gives_the_cpus_text(vmt_test *t) {
+    enum { NUM_WAYS = 250 };
+    static struct text first[NUM_WAYS];
+    struct rig *rig = rig_of(t);
+    rig->fake_config.peak = 1.5f; /* nearly flat: penalties and bans decide */
+    rig->fake_config.window = 1;
+    open_rig(rig);
+    start_rig(rig);
+    for (int i = 0; i < NUM_WAYS; i++) {
+        vmt_generation_params p = params_of(rig, 12, i);
+        p.sampling = sampling_of(i * 1021 % 1024);
+        submit(rig, p);
+    }
+    read_all(rig);
+    uint32_t num_tokens = 0;
+    for (uint32_t i = 0; i < NUM_WAYS; i++) {
+        const struct text *text = rig->texts[i];
+        num_tokens += text->len;
+        if (!is_device) first[i] = *text;
+        vmt_expect_eq(t, text->len, first[i].len);
+        for (uint32_t k = 0; k < text->len; k++) {
+            vmt_expect_eq(t, text->tokens[k], first[i].tokens[k]);
+            vmt_expect_eq(t, text->ranks[k], first[i].ranks[k]);
+            vmt_expect_near(t, text->logprobs[k], first[i].logprobs[k], 1e-5);
+        }
+        vmt_expect_eq(t, text->finish, first[i].finish);
+        vmt_expect_eq(t, text->stop_token_id, first[i].stop_token_id);
+    }
+    vmt_expect(t, num_tokens > NUM_WAYS * 25);
+    close_rig(rig);
+}
+
+/* The host's work hides behind the device's. */
+static void a_device_always_has_its_next_step(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    rig->fake_config.forward_ns = 1000000;
+    rig->fake_config.vocab = 300;
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params p = params_of(rig, 20, 5);
+    p.sampling.max_tokens = 60;
+    p.sampling.num_logprobs = INT32_MAX; /* the host's: waits for each step */
+    submit(rig, p);
+    read_all(rig);
+    expect_greedy(rig, &p, rig->texts[0]);
+    if (is_device) vmt_expect(t, vmt_fake_runner_num_ahead(rig->fake) == 0);
+    p.sampling.num_logprobs = -1;
+    submit(rig, p);
+    read_all(rig);
+    expect_greedy(rig, &p, rig->texts[1]);
+    /* All but the first and the last of 60 were launched while another ran. */
+    if (is_device) vmt_expect(t, vmt_fake_runner_num_ahead(rig->fake) >= 58);
+    close_rig(rig);
+}
+
 static const vmt_test_case cases[] = {
+    {"every_way_of_sampling_gives_the_cpus_text", every_way_of_sampling_gives_the_cpus_text},
+    {"a_device_always_has_its_next_step", a_device_always_has_its_next_step},
     {"gives_exact_tokens_from_a_tiny_pool", gives_exact_tokens_from_a_tiny_pool},
     {"ends_at_stop_ids_and_the_context", ends_at_stop_ids_and_the_context},
     {"ends_at_the_end_of_sequence_unless_ignored", ends_at_the_end_of_sequence_unless_ignored},
@@ -858,4 +946,9 @@ static const vmt_test_case cases[] = {
     {"failing_constraints_end_their_sequence", failing_constraints_end_their_sequence},
     {NULL, NULL},
 };
-VMT_TEST_MAIN(cases)
+
+int main(int argc, char **argv) {
+    int rc = vmt_test_run(__FILE__, cases, argc, argv);
+    is_device = true;
+    return vmt_test_run(__FILE__, cases, argc, argv) | rc;
+}

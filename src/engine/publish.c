@@ -15,6 +15,7 @@ void vmt_engine_end_sequence(vmt_engine *engine, vmt_sequence *s, vmt_finish fin
     VMT_ASSERT(!s->is_ended && s->gen->num_live > 0);
     vmt_scheduler_finish(engine->sched, &s->seq);
     s->is_ended = true;
+    vmt_engine_drop_rows(engine, s);
     s->stop_token_id = stop_token_id;
     atomic_store_explicit(&s->finish, (int)finish, memory_order_release);
     atomic_fetch_sub(&engine->num_live_seqs, 1);
@@ -41,6 +42,11 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
         score->token_id = s->seq.tokens[plan->first_scored + i];
         vmt_score_row(engine->scratch, logits + (size_t)(plan->first_logit + i) * vocab, num_top, score);
     }
+    vmt_engine_note_scores(engine, s, plan);
+}
+
+void vmt_engine_note_scores(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan *plan) {
+    vmt_generation *gen = s->gen;
     if (plan->num_scored == 0) return;
     gen->num_scored = plan->first_scored + plan->num_scored;
     if (gen->num_scored < gen->num_prompt) return;
@@ -53,7 +59,8 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
  * nothing more is an end of sequence, whatever min_tokens says. */
 static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
     const vmt_generation *gen = s->gen;
-    int32_t token_id = s->seq.tokens[s->seq.num_tokens - 1];
+    uint32_t num_known = s->seq.num_tokens - s->seq.num_expected;
+    int32_t token_id = s->seq.tokens[num_known - 1];
     uint32_t i = 0;
     while (i < gen->num_end_ids && gen->end_ids[i] != token_id) i++;
     *stop_token_id = -1;
@@ -62,7 +69,7 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
         return VMT_FINISH_STOP;
     }
     if (s->masked && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
-    return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
+    return num_known == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
 }
 
 /* Ends a sequence whose constraint has failed. */
@@ -79,8 +86,7 @@ static bool allows_nothing(const vmt_masked *masked, uint32_t vocab) {
     return true;
 }
 
-/* false: the constraint has failed or allows no token, and the sequence has ended. */
-static bool check_mask(vmt_engine *engine, vmt_sequence *s) {
+bool vmt_engine_check_mask(vmt_engine *engine, vmt_sequence *s) {
     const vmt_masked *masked = s->masked;
     if (!masked) return true;
     if (masked->status != VMT_OK) {
@@ -93,7 +99,7 @@ static bool check_mask(vmt_engine *engine, vmt_sequence *s) {
     return false;
 }
 
-/* false: the constraint refused what was sampled, which only a broken one does. */
+/* false: the constraint refused what was sampled, which only a broken one does: a device's is checked here alone. */
 static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) {
     vmt_err err = {0};
     if (!s->masked) return true;
@@ -103,8 +109,32 @@ static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) 
     return false;
 }
 
-/* false: the sequence has ended without a token. */
-static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
+void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
+    vmt_generation *gen = s->gen;
+    int32_t token_id = slot->token_id;
+    if (!accept_token(engine, s, token_id)) return;
+    if (s->seq.num_expected > 0) {
+        vmt_scheduler_supply(engine->sched, &s->seq, token_id);
+    } else {
+        vmt_scheduler_append(engine->sched, &s->seq, token_id);
+    }
+    if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
+    s->num_output++;
+    engine->work.num_generated_tokens++;
+    vmt_outbox_note(engine->outbox, &gen->out);
+    int32_t stop_token_id;
+    vmt_finish finish = end_of(s, &stop_token_id);
+    /* The reader may take the token before the end is published: it must know to wait for that. */
+    slot->is_end = finish != VMT_FINISH_NONE;
+    vmt_output_ring_push(&s->ring);
+    if (finish != VMT_FINISH_NONE) {
+        vmt_engine_end_sequence(engine, s, finish, stop_token_id);
+    } else {
+        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, s->seq.num_expected);
+    }
+}
+
+static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     vmt_generation *gen = s->gen;
     vmt_sample_args args = {
         .sampling = &gen->sampling,
@@ -117,32 +147,13 @@ static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
         .seed = gen->seed,
         .seq_idx = s->idx,
     };
-    if (!check_mask(engine, s)) return false;
+    if (!vmt_engine_check_mask(engine, s)) return;
     vmt_sample *slot = vmt_output_ring_slot(&s->ring);
     vmt_sample_row(engine->scratch, &args, row, slot);
-    int32_t token_id = slot->token_id;
-    if (!accept_token(engine, s, token_id)) return false;
-    vmt_scheduler_append(engine->sched, &s->seq, token_id);
-    if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
-    s->num_output++;
-    /* The reader may take the token before the end is published: it must know to wait for that. */
-    int32_t stop_token_id;
-    slot->is_end = end_of(s, &stop_token_id) != VMT_FINISH_NONE;
-    vmt_output_ring_push(&s->ring);
-    return true;
+    vmt_engine_take_token(engine, s, slot);
 }
 
-static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
-    int32_t stop_token_id;
-    vmt_finish finish = end_of(s, &stop_token_id);
-    if (finish != VMT_FINISH_NONE) {
-        vmt_engine_end_sequence(engine, s, finish, stop_token_id);
-    } else {
-        s->seq.is_paused = vmt_output_ring_is_full(&s->ring);
-    }
-}
-
-static void note_times(vmt_generation *gen, uint64_t now_ns) {
+void vmt_engine_note_times(vmt_generation *gen, uint64_t now_ns) {
     if (atomic_load_explicit(&gen->first_token_ns, memory_order_relaxed) == 0) {
         atomic_store_explicit(&gen->first_token_ns, now_ns, memory_order_relaxed);
     }
@@ -159,12 +170,9 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
         if (scheduled->samples && s->num_output == 0) engine->work.num_prompt_tokens += s->gen->num_prompt;
         score_prompt(engine, s, plan, logits);
         if (plan->samples) {
-            note_times(s->gen, now_ns);
+            vmt_engine_note_times(s->gen, now_ns);
             float *row = logits + (size_t)(plan->first_logit + plan->num_scored) * engine->runner.vocab;
-            if (!sample_token(engine, s, row)) continue;
-            engine->work.num_generated_tokens++;
-            vmt_outbox_note(engine->outbox, &s->gen->out);
-            end_or_go_on(engine, s);
+            sample_token(engine, s, row);
         } else if (scheduled->samples) { /* echo_only, and the prompt is through */
             vmt_engine_end_generation(engine, s->gen, VMT_FINISH_LENGTH, NULL);
         }

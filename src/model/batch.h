@@ -9,6 +9,8 @@
 typedef struct vmt_batch {
     uint32_t num_tokens, num_seqs, num_logits;
     const int32_t *token_ids;     /* [num_tokens] */
+    const int32_t *token_sources; /* [num_tokens] -1, or the sample of the step launched before whose token stands
+                                   * here instead: it is not known yet.  NULL: all are known */
     const int32_t *positions;     /* [num_tokens] */
     const int32_t *slot_mapping;  /* [num_tokens] block id * block_size + offset */
     const uint32_t *cu_seqlens_q; /* [num_seqs + 1] */
