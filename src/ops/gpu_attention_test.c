@@ -1,6 +1,6 @@
 /* ops/gpu_attention_test.c: paged attention on a GPU against the formula in double: every head size, type and cache,
- * groups of any ratio, windows, soft caps, sinks, contexts around the borders of blocks, tiles and parts.  What no row may
- * read (slots behind the end, blocks of nobody) is NaN.  And how a step is routed. */
+ * groups of any ratio, windows, soft caps, sinks, contexts around the borders of blocks, tiles and parts.  What no row
+ * may read (slots behind the end, blocks of nobody) is NaN.  And how a step is routed. */
 #include "ops/gpu_attention.h"
 
 #include <math.h>
