@@ -198,8 +198,8 @@ static vmt_status fill_block(struct loader *l) {
         const struct copy *c = &l->copies[i];
         uint8_t *to = w->block.host + c->offset;
         if (c->to_floats) {
-            vmt_dtype_get(c->from.dtype)->dequantize(vmt_tensor_data(&c->from), (float *)(void *)to,
-                                                     vmt_tensor_elems(&c->from));
+            vmt_dtype_get(c->from.dtype)
+                ->dequantize(vmt_tensor_data(&c->from), (float *)(void *)to, vmt_tensor_elems(&c->from));
         } else {
             memcpy(to, vmt_tensor_data(&c->from), vmt_tensor_bytes(&c->from));
             vmt_weight_file_drop(l->file, &c->from);
@@ -270,17 +270,18 @@ static vmt_status load(struct loader *l) {
 }
 
 vmt_status vmt_gpu_weights_load(vmt_gpu_weights *out, const vmt_model_config *config, const vmt_weight_file *file,
-                                vmt_gpu *gpu, vmt_err *err) {
+                                vmt_gpu *gpu, vmt_dtype type, vmt_err *err) {
     struct loader l = {
         .out = out,
         .config = config,
         .names = vmt_weight_map_names(config, file),
         .file = file,
-        .tensors_max = 64 + config->num_layers * 48, /* 4 linear layers of up to 3 parts, 3 tensors each; vectors */
+        .tensors_max =
+            64 + config->num_layers * 48, /* 4 linear layers of up to 3 parts, 3 tensors each; vectors */
         .err = err,
     };
     out->gpu = gpu;
-    out->type = type_of(config);
+    out->type = type != VMT_NUM_DTYPES ? type : type_of(config);
     out->num_layers = config->num_layers;
     out->layers = calloc(config->num_layers, sizeof *out->layers);
     l.tensors = calloc(l.tensors_max, sizeof(vmt_tensor *));

@@ -20,7 +20,8 @@ vmt_layer_shape vmt_weight_map_layer(const vmt_model_config *c, const vmt_weight
         .down = one_part(n->down, c->hidden, c->intermediate, c->mlp_bias),
     };
     if (!n->qkv) {
-        shape.qkv = (vmt_linear_shape){{{n->q, q_rows}, {n->k, kv_rows}, {n->v, kv_rows}}, 3, c->hidden, c->qkv_bias};
+        shape.qkv =
+            (vmt_linear_shape){{{n->q, q_rows}, {n->k, kv_rows}, {n->v, kv_rows}}, 3, c->hidden, c->qkv_bias};
     }
     if (!n->gate_up) {
         shape.gate_up =
