@@ -84,9 +84,7 @@ static void move_if_misplaced(struct loader *l, vmt_tensor *t, uint32_t alignmen
 
 static vmt_status find_matrix(struct loader *l, const char *name, uint32_t rows, uint32_t cols,
                               vmt_gpu_weight *out) {
-    vmt_tensor data;
-    VMT_TRY(vmt_weight_map_matrix(l->file, name, rows, cols, &data, l->err));
-    *out = vmt_matrix_of(&data);
+    VMT_TRY(vmt_weight_map_matrix(l->file, name, rows, cols, out, l->err));
     l->out->bytes += vmt_matrix_bytes(out);
     return VMT_OK;
 }

@@ -51,15 +51,50 @@ static vmt_status wrong_shape(const char *name, const vmt_tensor *got, const cha
                     want);
 }
 
+/* "a.b.scales" for "a.b.weight". */
+static const char *sibling(const char *name, const char *ending, char out[VMT_WEIGHT_NAME_MAX]) {
+    snprintf(out, VMT_WEIGHT_NAME_MAX, "%.*s%s", (int)(strlen(name) - strlen(".weight")), name, ending);
+    return out;
+}
+
+static vmt_status get_mlx(const vmt_weight_file *file, const char *name, uint32_t rows, uint32_t cols,
+                          const vmt_tensor *data, vmt_matrix *out, vmt_err *err) {
+    char scales_name[VMT_WEIGHT_NAME_MAX], biases_name[VMT_WEIGHT_NAME_MAX];
+    vmt_tensor scales, biases;
+    VMT_TRY(vmt_weight_file_get(file, vmt_str_from(sibling(name, ".scales", scales_name)), &scales, err));
+    bool has_biases = vmt_weight_file_find(file, vmt_str_from(sibling(name, ".biases", biases_name)), &biases);
+    char want[80];
+    if (data->ndim != 2 || data->shape[0] != rows || data->shape[1] > cols / 4) {
+        snprintf(want, sizeof want, "the packed quants of [%u, %u]", rows, cols);
+        return wrong_shape(name, data, want, err);
+    }
+    if (scales.ndim != 2 || scales.shape[1] == 0 || cols % scales.shape[1] != 0) {
+        snprintf(want, sizeof want, "a scale per group of %u columns", cols);
+        return wrong_shape(scales_name, &scales, want, err);
+    }
+    vmt_err why = {0};
+    vmt_status status =
+        vmt_matrix_of_mlx(out, data, &scales, has_biases ? &biases : NULL, (uint32_t)(data->shape[1] * 32 / cols),
+                          (uint32_t)(cols / scales.shape[1]), &why);
+    if (status != VMT_OK) return vmt_fail(err, status, "%s: %s", name, why.msg);
+    if (out->cols == cols) return VMT_OK;
+    snprintf(want, sizeof want, "the packed quants of [%u, %u]", rows, cols);
+    return wrong_shape(name, data, want, err);
+}
+
 vmt_status vmt_weight_map_matrix(const vmt_weight_file *file, const char *name, uint32_t rows, uint32_t cols,
-                                 vmt_tensor *out, vmt_err *err) {
-    VMT_TRY(vmt_weight_file_get(file, vmt_str_from(name), out, err));
-    if (out->ndim != 2 || out->shape[0] != rows || out->shape[1] != cols) {
+                                 vmt_matrix *out, vmt_err *err) {
+    vmt_tensor data;
+    VMT_TRY(vmt_weight_file_get(file, vmt_str_from(name), &data, err));
+    if (data.dtype == VMT_U32) return get_mlx(file, name, rows, cols, &data, out, err);
+    if (data.ndim != 2 || data.shape[0] != rows || data.shape[1] != cols) {
         char want[48];
         snprintf(want, sizeof want, "[%u, %u]", rows, cols);
-        return wrong_shape(name, out, want, err);
+        return wrong_shape(name, &data, want, err);
     }
-    if (vmt_dtype_get(out->dtype)->dequantize == NULL) return wrong_shape(name, out, "a floating-point type", err);
+    if (vmt_dtype_get(data.dtype)->dequantize == NULL)
+        return wrong_shape(name, &data, "a floating-point type", err);
+    *out = vmt_matrix_of(&data);
     return VMT_OK;
 }
 

@@ -8,6 +8,7 @@
 
 #include "model/config.h"
 #include "model/families.h"
+#include "tensor/matrix.h"
 #include "tensor/weight_file.h"
 
 #define VMT_LINEAR_PARTS_MAX 3
@@ -36,9 +37,11 @@ vmt_linear_shape vmt_weight_map_head(const vmt_model_config *config, const vmt_w
 /* "model.layers.3.mlp.up_proj.weight" from pattern, layer and ".weight", into out. */
 const char *vmt_weight_map_name(const char *pattern, uint32_t layer, const char *ending,
                                 char out[VMT_WEIGHT_NAME_MAX]);
-/* A matrix of floating-point elements, plain or quantized.  VMT_E_INVALID: "NAME is [576, 1536] F16, expected [..]". */
+/* A matrix of floating-point elements, plain or quantized.  VMT_E_INVALID: "NAME is [576, 1536] F16, expected [..]".
+ * MLX's: NAME.weight has words of quants, NAME.scales and NAME.biases lie beside it; bits and the group's size follow
+ * from their shapes, whatever config.json says of this layer. */
 vmt_status vmt_weight_map_matrix(const vmt_weight_file *file, const char *name, uint32_t rows, uint32_t cols,
-                                 vmt_tensor *out, vmt_err *err);
+                                 vmt_matrix *out, vmt_err *err);
 /* The tensor of a vector; vmt_dtype_get(dtype)->dequantize makes floats of it. */
 vmt_status vmt_weight_map_vector(const vmt_weight_file *file, const char *name, uint32_t len, vmt_tensor *out,
                                  vmt_err *err);

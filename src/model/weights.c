@@ -39,40 +39,47 @@ static vmt_status load_vector(struct loader *l, const char *pattern, uint32_t la
     return read_vector(l, vmt_weight_map_name(pattern, layer, ".weight", name), len, dst);
 }
 
-/* parts[begin, end) share a dtype and become one weight. */
-static vmt_status init_part(struct loader *l, vmt_linear *lin, const char *name, const vmt_tensor *tensors,
+static void drop_source(struct loader *l, const vmt_matrix *m) {
+    vmt_weight_file_drop(l->file, &m->data);
+    if (m->scales.buffer != NULL) vmt_weight_file_drop(l->file, &m->scales);
+    if (m->biases.buffer != NULL) vmt_weight_file_drop(l->file, &m->biases);
+}
+
+/* matrices[begin, end) are packed from one dtype and become one weight. */
+static vmt_status init_part(struct loader *l, vmt_linear *lin, const char *name, const vmt_matrix *matrices,
                             uint32_t begin, uint32_t end, bool keep_source) {
     vmt_err why = {0};
     bool packed = false;
     vmt_weight *w = &lin->parts[lin->num_parts];
-    vmt_status status = vmt_weight_init(w, l->be, tensors + begin, end - begin, &packed, &why);
+    vmt_status status = vmt_weight_init_matrices(w, l->be, matrices + begin, end - begin, &packed, &why);
     if (status != VMT_OK) return vmt_fail(l->err, status, "%s: %s", name, why.msg);
     lin->num_parts++;
     for (uint32_t i = begin; i < end; i++) {
-        l->out->bytes += vmt_tensor_bytes(&tensors[i]);
-        if (packed && !keep_source) vmt_weight_file_drop(l->file, &tensors[i]);
+        l->out->bytes += vmt_matrix_bytes(&matrices[i]);
+        if (packed && !keep_source) drop_source(l, &matrices[i]);
     }
     if (l->progress.fn) l->progress.fn(l->progress.ctx, VMT_MIN(l->out->bytes, l->total_bytes), l->total_bytes);
     return VMT_OK;
 }
 
 static vmt_status load_linear(struct loader *l, vmt_linear *lin, uint32_t layer, const vmt_linear_shape *shape) {
-    vmt_tensor tensors[VMT_LINEAR_PARTS_MAX];
+    vmt_matrix matrices[VMT_LINEAR_PARTS_MAX];
     uint32_t row_begin[VMT_LINEAR_PARTS_MAX + 1] = {0}, num_parts = shape->num_parts;
     char name[VMT_WEIGHT_NAME_MAX];
     for (uint32_t i = 0; i < num_parts; i++) {
         vmt_weight_map_name(shape->parts[i].pattern, layer, ".weight", name);
-        VMT_TRY(vmt_weight_map_matrix(l->file, name, shape->parts[i].rows, shape->cols, &tensors[i], l->err));
+        VMT_TRY(vmt_weight_map_matrix(l->file, name, shape->parts[i].rows, shape->cols, &matrices[i], l->err));
         row_begin[i + 1] = row_begin[i] + shape->parts[i].rows;
     }
     lin->rows = row_begin[num_parts];
     lin->cols = shape->cols;
     for (uint32_t i = 0, end; i < num_parts; i = end) {
-        for (end = i + 1; end < num_parts && tensors[end].dtype == tensors[i].dtype;) end++;
+        vmt_dtype dtype = vmt_weight_dtype(&matrices[i]);
+        for (end = i + 1; end < num_parts && vmt_weight_dtype(&matrices[end]) == dtype;) end++;
         lin->row_begin[lin->num_parts] = row_begin[i];
         vmt_weight_map_name(shape->parts[i].pattern, layer, ".weight", name);
         bool is_embed = l->config->tied_head && lin == &l->out->head;
-        VMT_TRY(init_part(l, lin, name, tensors, i, end, is_embed));
+        VMT_TRY(init_part(l, lin, name, matrices, i, end, is_embed));
     }
     if (!shape->has_bias) return VMT_OK;
     float *bias = new_floats(l, lin->rows);
@@ -110,7 +117,7 @@ static vmt_status load_ends(struct loader *l) {
     VMT_TRY(vmt_weight_map_matrix(l->file, name, c->vocab, c->hidden, &w->embed.src, l->err));
     w->embed.rows = c->vocab;
     w->embed.cols = c->hidden;
-    if (!c->tied_head) w->bytes += vmt_tensor_bytes(&w->embed.src);
+    if (!c->tied_head) w->bytes += vmt_matrix_bytes(&w->embed.src);
     VMT_TRY(load_vector(l, l->names->final_norm, 0, c->hidden, &w->final_norm));
     vmt_linear_shape head = vmt_weight_map_head(c, l->names);
     return load_linear(l, &w->head, 0, &head);

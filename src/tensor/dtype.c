@@ -84,6 +84,7 @@ static const vmt_dtype_info infos[VMT_NUM_DTYPES] = {
     [VMT_Q4_K] = {"Q4_K", 256, sizeof(vmt_block_q4_k), true, vmt_dequantize_q4_k},
     [VMT_Q5_K] = {"Q5_K", 256, sizeof(vmt_block_q5_k), true, vmt_dequantize_q5_k},
     [VMT_Q6_K] = {"Q6_K", 256, sizeof(vmt_block_q6_k), true, vmt_dequantize_q6_k},
+    [VMT_Q8_M] = {"Q8_M", 32, sizeof(vmt_block_q8_m), true, vmt_dequantize_q8_m},
     [VMT_MXFP4] = {"MXFP4", 32, sizeof(vmt_block_mxfp4), true, vmt_dequantize_mxfp4},
 };
 

@@ -23,6 +23,7 @@ typedef enum vmt_dtype {
     VMT_Q5_K,
     VMT_Q6_K,
     VMT_MXFP4,
+    VMT_Q8_M, /* in no file: what MLX's 6 and 8 bits become on a CPU */
     VMT_NUM_DTYPES,
 } vmt_dtype;
 

@@ -94,28 +94,54 @@ static const uint8_t *row_at(const vmt_tensor *t, uint32_t row) {
     return (const uint8_t *)vmt_tensor_data(t) + row * row_bytes;
 }
 
-/* Quant i of a row: bits [i * bits, (i + 1) * bits) of the stream; one never spans three bytes. */
-static uint32_t quant_at(const uint8_t *row, uint32_t i, uint32_t bits) {
-    size_t at = (size_t)i * bits;
-    uint32_t value = row[at / 8] >> at % 8;
-    if (at % 8 + bits > 8) value |= (uint32_t)row[at / 8 + 1] << (8 - at % 8);
-    return value & ((1u << bits) - 1);
+void vmt_matrix_quants(const vmt_matrix *m, uint32_t row, uint8_t *out) {
+    const uint8_t *words = row_at(&m->data, row);
+    uint64_t have = 0;
+    uint32_t num_have = 0, bits = m->bits, mask = (1u << bits) - 1;
+    for (uint32_t i = 0; i < m->cols; i++) {
+        if (num_have < bits) {
+            uint32_t word;
+            memcpy(&word, words, sizeof word);
+            words += sizeof word;
+            have |= (uint64_t)word << num_have;
+            num_have += 32;
+        }
+        out[i] = (uint8_t)(have & mask);
+        have >>= bits;
+        num_have -= bits;
+    }
 }
 
-static void mlx_row(const vmt_matrix *m, uint32_t row, float *out) {
-    const uint8_t *quants = row_at(&m->data, row), *scales = row_at(&m->scales, row);
-    const vmt_dtype_info *info = vmt_dtype_get(m->scales.dtype);
+static float float_at(const vmt_tensor *t, uint32_t row, uint32_t i) {
+    const vmt_dtype_info *info = vmt_dtype_get(t->dtype);
+    float value;
+    info->dequantize(row_at(t, row) + (size_t)i * info->block_bytes, &value, 1);
+    return value;
+}
+
+void vmt_matrix_affine(const vmt_matrix *m, uint32_t row, float *scales, float *biases) {
+    bool is_affine = m->biases.buffer != NULL;
     for (uint32_t g = 0; g < m->cols / m->group_size; g++) {
-        float scale, bias = 0;
-        if (m->biases.buffer == NULL) {
-            scale = vmt_e8m0_to_f32(scales[g]);
-        } else {
-            info->dequantize(scales + (size_t)g * info->block_bytes, &scale, 1);
-            info->dequantize(row_at(&m->biases, row) + (size_t)g * info->block_bytes, &bias, 1);
-        }
-        for (uint32_t i = g * m->group_size; i < (g + 1) * m->group_size; i++) {
-            uint32_t q = quant_at(quants, i, m->bits);
-            out[i] = m->biases.buffer == NULL ? scale * vmt_e2m1_values[q] : scale * (float)q + bias;
+        scales[g] = is_affine ? float_at(&m->scales, row, g) : vmt_e8m0_to_f32(row_at(&m->scales, row)[g]);
+        biases[g] = is_affine ? float_at(&m->biases, row, g) : 0;
+    }
+}
+
+/* A group at a time, so that no row has to be held. */
+static void mlx_row(const vmt_matrix *m, uint32_t row, float *out) {
+    bool is_affine = m->biases.buffer != NULL;
+    for (uint32_t g = 0; g < m->cols / m->group_size; g++) {
+        vmt_matrix group = *m;
+        uint8_t quants[128];
+        float scale, bias;
+        group.data.offset += (size_t)row * m->data.shape[1] * 4 + (size_t)g * m->group_size / 8 * m->bits;
+        group.cols = m->group_size;
+        vmt_matrix_quants(&group, 0, quants);
+        scale = is_affine ? float_at(&m->scales, row, g) : vmt_e8m0_to_f32(row_at(&m->scales, row)[g]);
+        bias = is_affine ? float_at(&m->biases, row, g) : 0;
+        for (uint32_t i = 0; i < m->group_size; i++) {
+            out[g * m->group_size + i] =
+                is_affine ? scale * (float)quants[i] + bias : scale * vmt_e2m1_values[quants[i]];
         }
     }
 }

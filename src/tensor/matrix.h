@@ -35,6 +35,11 @@ uint64_t vmt_matrix_bytes(const vmt_matrix *m);
 /* "affine 4-bit, groups of 64" or the dtype's name, into out. */
 const char *vmt_matrix_describe(const vmt_matrix *m, char *out, size_t cap);
 
+/* MLX: the quants of a row, cols of them, as they are packed. */
+void vmt_matrix_quants(const vmt_matrix *m, uint32_t row, uint8_t *out);
+/* MLX: a row's scales and biases, cols / group_size of each; biases are 0 for mxfp4. */
+void vmt_matrix_affine(const vmt_matrix *m, uint32_t row, float *scales, float *biases);
+
 /* One row to cols floats, plain C: the reference of every fast path.  In host memory. */
 void vmt_matrix_row(const vmt_matrix *m, uint32_t row, float *out);
 

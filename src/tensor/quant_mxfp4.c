@@ -9,7 +9,7 @@
 
 _Static_assert(sizeof(vmt_block_mxfp4) == 17, "file format");
 
-const float vmt_e2m1_values[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+const float vmt_e2m1_values[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, 0, -0.5f, -1, -1.5f, -2, -3, -4, -6};
 
 float vmt_e8m0_to_f32(uint8_t e) {
     uint32_t bits =
