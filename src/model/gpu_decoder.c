@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define ALIGN 256u
+#define ALIGN        256u
+#define LAST_WAIT_NS UINT64_C(60000000000) /* when the model closes */
 
 /* ---- memory */
 
@@ -169,15 +170,18 @@ vmt_status vmt_gpu_decoder_create(vmt_gpu_decoder **out, const vmt_model_config 
     vmt_status status = take_memory(d, err);
     for (uint32_t i = 0; i < VMT_FLIGHTS_MAX && status == VMT_OK; i++) status = vmt_gpu_graph_record(d, i, err);
     if (status != VMT_OK) {
-        vmt_gpu_decoder_destroy(d);
+        (void)vmt_gpu_decoder_destroy(d);
         return status;
     }
     *out = d;
     return VMT_OK;
 }
 
-void vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
-    if (d == NULL) return;
+bool vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
+    if (d == NULL) return true;
+    uint64_t last = VMT_MAX(d->flights[0].ticket, d->flights[1].ticket);
+    _Static_assert(VMT_FLIGHTS_MAX == 2, "the last ticket is one of two");
+    if (last > 0 && vmt_gpu_wait(d->gpu, last, LAST_WAIT_NS, NULL) == VMT_E_EXHAUSTED) return false;
     for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) {
         struct vmt_gpu_flight *f = &d->flights[i];
         for (uint32_t k = 0; k < VMT_NUM_GPU_CLASSES; k++) {
@@ -196,6 +200,7 @@ void vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
     free(d->kv_buffers);
     free(d->kv);
     free(d);
+    return true;
 }
 
 /* ---- steps */

@@ -226,11 +226,42 @@ static void a_layer_is_few_dispatches(vmt_test *t) {
     }
 }
 
+/* A step that does not end in time is lost, and the device with it: nothing hangs, and each later step fails at once. */
+static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
+    struct model m = open_model(t, "llama", "", VMT_F32, VMT_F32);
+    vmt_golden g = vmt_golden_load(t, "llama");
+    vmt_model_kv_options options = {
+        .block_size = BLOCK_SIZE,
+        .dtype = VMT_F32,
+        .num_blocks = SEQS_MAX * STRIDE + 1,
+        .tokens_max = TOKENS_MAX,
+        .logits_max = TOKENS_MAX,
+        .context_max = CONTEXT,
+        .seqs_max = SEQS_MAX,
+        .step_timeout_ns = 1,
+    };
+    vmt_err err = {0};
+    vmt_expect_eq(t, vmt_model_kv_create(m.model, &options, &err), VMT_OK);
+    m.runner = vmt_model_runner(m.model);
+    struct seq seq = {0, 0, g.prompt_len, g.prompt, -1};
+    launch(&m, &seq, 1, 1);
+    launch(&m, &(struct seq){0, g.prompt_len, g.prompt_len + 1, NULL, 0}, 1, 1);
+    vmt_sample_outcome out;
+    vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, &err), VMT_E_IO);
+    vmt_expect(t, strstr(err.msg, "did not finish a step within 0 seconds") != NULL);
+    vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, NULL), VMT_E_IO);
+    vmt_batch batch = {.num_tokens = 1};
+    vmt_sample_batch none = {0};
+    vmt_expect_eq(t, m.runner.launch(m.runner.self, &batch, &none, NULL), VMT_E_IO);
+    close_model(&m);
+}
+
 static const vmt_test_case cases[] = {
     {"safetensors_give_the_tokens_of_transformers", safetensors_give_the_tokens_of_transformers},
     {"gguf_gives_the_tokens_of_transformers", gguf_gives_the_tokens_of_transformers},
     {"half_precision_stays_near", half_precision_stays_near},
     {"a_layer_is_few_dispatches", a_layer_is_few_dispatches},
+    {"a_step_that_takes_too_long_is_given_up", a_step_that_takes_too_long_is_given_up},
     {NULL, NULL},
 };
 VMT_GPU_TEST_MAIN(cases)
