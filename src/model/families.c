@@ -147,9 +147,17 @@ static const vmt_family families[] = {
     },
 };
 
+/* "Qwen3Model" is the decoder of "Qwen3ForCausalLM" without its head. */
+static bool is_backbone_of(vmt_str arch, vmt_str causal) {
+    size_t stem = causal.len - strlen("ForCausalLM");
+    return arch.len == stem + strlen("Model") && vmt_str_ends(arch, VMT_STR("Model")) &&
+           vmt_str_starts(arch, vmt_str_slice(causal, 0, stem));
+}
+
 const vmt_family *vmt_family_by_hf_arch(vmt_str arch) {
     for (size_t i = 0; i < VMT_COUNT(families); i++) {
-        if (vmt_str_eq_c(arch, families[i].hf_arch)) return &families[i];
+        vmt_str own = vmt_str_from(families[i].hf_arch);
+        if (vmt_str_eq(arch, own) || is_backbone_of(arch, own)) return &families[i];
     }
     return NULL;
 }
