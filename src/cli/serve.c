@@ -113,6 +113,7 @@ static void on_loaded(void *ctx) {
     c->chat_template = s->bundle.chat_template;
     c->tokenizer_config_json = vmt_buf_str(&s->bundle.tokenizer_config_json);
     c->defaults = s->bundle.defaults;
+    c->pooling = s->bundle.pooling;
     c->block_size = s->bundle.block_size;
     c->num_blocks = s->bundle.num_blocks;
     c->kv_dtype_name = vmt_dtype_get(s->bundle.kv_dtype)->name;
