@@ -181,6 +181,10 @@ static vmt_status limit_isa(vmt_str name, vmt_err *err) {
 }
 
 static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
+    if (bundle->config->headless) {
+        return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--fake-model",
+                              "--fake-model says texts, it has no embeddings");
+    }
     const vmt_runner real = vmt_model_runner(bundle->model);
     const vmt_scripted_runner_config config = {
         .tokenizer = bundle->tokenizer,
