@@ -75,6 +75,29 @@ def make_model(folder, mode=None, normalizes=True, appends_eos=True, bare=False,
     return folder
 
 
+def gguf_string(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def make_gguf(path, **more):
+    """The golden GGUF with a tokenizer of bytes that ends texts, and whatever else is given as numbers."""
+    letters = byte_letters()
+    tokens = [letters[b] for b in range(255)] + ["<|endoftext|>"]
+    u32, boolean, text, array = 4, 7, 8, 9
+    pairs = [("tokenizer.ggml.model", text, gguf_string("gpt2")), ("tokenizer.ggml.pre", text, gguf_string("gpt-2")),
+             ("tokenizer.ggml.tokens", array, struct.pack("<IQ", text, 256) + b"".join(map(gguf_string, tokens))),
+             ("tokenizer.ggml.token_type", array, struct.pack("<IQ", u32, 256) + struct.pack("<256I", *[1] * 255, 3)),
+             ("tokenizer.ggml.add_eos_token", boolean, b"\1")]
+    pairs += [(k.replace("__", "."), u32, struct.pack("<I", v)) for k, v in more.items()]
+    block = b"".join(gguf_string(k) + struct.pack("<I", kind) + value for k, kind, value in pairs)
+    pad = gguf_string("pad") + struct.pack("<I", text) + struct.pack("<Q", 0)
+    block += pad[:-8] + gguf_string("-" * (-(len(block) + len(pad)) % 32))  # tensors stay where they are aligned
+    data = (GOLDEN / "model.gguf").read_bytes()
+    magic, version, num_tensors, num_pairs = struct.unpack("<4sIQQ", data[:24])
+    path.write_bytes(struct.pack("<4sIQQ", magic, version, num_tensors, num_pairs + len(pairs) + 1) + block + data[24:])
+    return path
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("pooling")
@@ -163,6 +186,24 @@ def test_a_bare_decoder_is_there_to_pool(folder):
     path = make_model(folder / "backbone", bare=True, architectures=["Qwen3Model"])
     s = Server(*SMALL, model=path)
     assert_same_direction(embed(s, TEXTS[2])[0], WANT["texts"][2]["last"])
+    s.stop()
+
+
+@pytest.mark.parametrize("number, key", [(1, "mean"), (2, "cls"), (3, "last")])
+def test_a_gguf_says_how_it_is_pooled(folder, number, key):
+    s = Server(*SMALL, model=make_gguf(folder / f"{key}.gguf", qwen3__pooling_type=number))
+    got = embed(s, TEXTS[1])[0]
+    s.stop()
+    assert_same_direction(got, WANT["texts"][1][key])
+
+
+def test_a_gguf_that_ranks_is_refused(folder):
+    s = Server(*SMALL, model=make_gguf(folder / "rank.gguf", qwen3__pooling_type=4), wait=False)
+    assert s.process.wait(60) == 1
+    s.thread.join(5)
+    assert "qwen3.pooling_type is 4" in s.lines[-1] and "--hf-overrides" in s.lines[-1]
+    s = Server(*SMALL, "--runner", "generate", model=folder / "rank.gguf")
+    assert s.post("/v1/completions", {"prompt": "a", "max_tokens": 2}).status_code == 200
     s.stop()
 
 
