@@ -168,7 +168,7 @@ static void numbers_read_back_the_same(vmt_test *t) {
 static void floats_are_written_as_printf_would(vmt_test *t) {
     uint64_t state = 5;
     vmt_buf buf = {0};
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 100000; i++) {
         state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
         /* Exponents of 2^-17 to 2^22, and decimals of few digits. */
         uint32_t bits = (uint32_t)(state >> 32 & 0x807FFFFF) | (uint32_t)(110 + state % 40) << 23;
@@ -180,12 +180,12 @@ static void floats_are_written_as_printf_would(vmt_test *t) {
             snprintf(want, sizeof want, "%.*g", digits, (double)value);
             if (strtof(want, NULL) == value) break;
         }
-        if (!strpbrk(want, ".e")) strcat(want, ".0");
         vmt_json_writer w;
         vmt_buf_clear(&buf);
         vmt_json_writer_init(&w, &buf);
         vmt_json_f32(&w, value);
-        vmt_expect_slice(t, vmt_buf_str(&buf), vmt_str_from(want));
+        const char *tail = strpbrk(want, ".e") ? "" : ".0";
+        vmt_expect_slice(t, vmt_buf_str(&buf), vmt_arena_printf(t->arena, "%s%s", want, tail));
     }
     vmt_buf_free(&buf);
 }
