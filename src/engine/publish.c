@@ -142,16 +142,23 @@ static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
     }
 }
 
-static void pool_rows(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan *plan, const float *rows) {
-    uint32_t width = engine->runner.hidden ? engine->runner.hidden : engine->runner.vocab;
-    vmt_pool_take(&s->gen->pool, rows + (size_t)plan->first_logit * width, plan->num_pooled, width);
-}
-
 static void note_times(vmt_generation *gen, uint64_t now_ns) {
     if (atomic_load_explicit(&gen->first_token_ns, memory_order_relaxed) == 0) {
         atomic_store_explicit(&gen->first_token_ns, now_ns, memory_order_relaxed);
     }
     atomic_store_explicit(&gen->last_token_ns, now_ns, memory_order_relaxed);
+}
+
+/* The rows of a pooled prompt go into its vector, which is whole with the last of them. */
+static void pool_rows(vmt_engine *engine, const vmt_scheduled *scheduled, const vmt_row_plan *plan,
+                      const float *rows, uint64_t now_ns) {
+    vmt_generation *gen = ((vmt_sequence *)scheduled->seq)->gen;
+    uint32_t width = engine->runner.hidden ? engine->runner.hidden : engine->runner.vocab;
+    vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * width, plan->num_pooled, width);
+    if (!scheduled->samples) return;
+    note_times(gen, now_ns);
+    vmt_pool_finish(&gen->pool);
+    vmt_engine_end_generation(engine, gen, VMT_FINISH_STOP, NULL);
 }
 
 void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_plan *plans, float *logits,
@@ -163,11 +170,7 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
         /* A prompt counts once, cached or not, however often its rows were computed. */
         if (scheduled->samples && s->num_output == 0) engine->work.num_prompt_tokens += s->gen->num_prompt;
         if (s->gen->pool.kind != VMT_POOL_NONE) {
-            pool_rows(engine, s, plan, logits);
-            if (!scheduled->samples) continue;
-            note_times(s->gen, now_ns);
-            vmt_pool_finish(&s->gen->pool);
-            vmt_engine_end_generation(engine, s->gen, VMT_FINISH_STOP, NULL);
+            pool_rows(engine, scheduled, plan, logits, now_ns);
             continue;
         }
         score_prompt(engine, s, plan, logits);
