@@ -15,7 +15,6 @@
 #define VMT_SERVED_NAMES_MAX 64u
 #define VMT_API_KEYS_MAX     64u
 #define VMT_MATRYOSHKA_MAX   32u /* lengths a model may list */
-#define VMT_SCORE_LABELS_MAX 2u
 
 /* The model's own sampling defaults (generation_config.json and --override-generation-config); fields not set there
  * hold the API's defaults. */
@@ -27,8 +26,8 @@ typedef struct vmt_sampling_defaults {
 
 typedef enum vmt_task {
     VMT_TASK_GENERATE,
-    VMT_TASK_EMBED, /* the engine's runner gives hidden states; they are pooled to vectors */
-    VMT_TASK_SCORE, /* the logits of one or two tokens say how well a document answers a query */
+    VMT_TASK_EMBED, /* the engine's runner gives hidden states, which are pooled to a vector */
+    VMT_TASK_SCORE, /* one number of the vector says how well a document answers a query */
 } vmt_task;
 
 /* What a server that does not generate makes of a prompt. */
@@ -40,15 +39,13 @@ typedef struct vmt_pooling_rules {
     /* Matryoshka models: vectors may be cut to these lengths; none listed: to any. */
     bool is_matryoshka;
     uint32_t matryoshka_dimensions[VMT_MATRYOSHKA_MAX], num_matryoshka_dimensions;
-    uint32_t dimensions; /* when a request does not say; 0: all */
-    uint32_t width;      /* of a vector, uncut */
-    /* SCORE: the logit of label_ids[0]; of two, [no, yes], the second's above the first's. */
-    int32_t label_ids[VMT_SCORE_LABELS_MAX];
-    uint32_t num_labels;
-    bool has_score_template; /* chat_template is one of roles "query" and "document" */
-    bool has_qwen3_prompt;   /* and without one, pairs are put as Qwen3-Reranker was trained to see them */
-    bool has_pad_token;      /* counted once per pair of vectors, as vLLM does */
-    bool truncates_left;     /* the tokenizer's side */
+    uint32_t dimensions;       /* when a request does not say; 0: all */
+    uint32_t width;            /* of a vector, uncut */
+    const float *score_weight; /* SCORE: [width] its product with the vector is the logit; borrowed */
+    bool has_score_template;   /* chat_template is one of roles "query" and "document" */
+    bool has_qwen3_prompt;     /* and without one, pairs are put as Qwen3-Reranker was trained to see them */
+    bool has_pad_token;        /* counted once per pair of vectors, as vLLM does */
+    bool truncates_left;       /* the tokenizer's side */
 } vmt_pooling_rules;
 
 typedef struct vmt_api_config { /* everything is borrowed until destroy */

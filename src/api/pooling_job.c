@@ -52,13 +52,10 @@ bool vmt_pooling_job_encode(vmt_job *job, uint32_t prompt_idx, vmt_str text, boo
 }
 
 bool vmt_pooling_job_prepare(vmt_job *job, const char *param) {
-    const vmt_pooling_rules *rules = &job->api->config.pooling;
     const vmt_prepare_options options = {
         .max_tokens = 0,
         .logprobs = {VMT_LOGPROBS_NONE, NULL},
-        .pooling = {.kind = rules->kind,
-                    .columns = rules->task == VMT_TASK_SCORE ? rules->label_ids : NULL,
-                    .num_columns = rules->num_labels},
+        .pooling = job->api->config.pooling.kind,
     };
     for (uint32_t i = 0; i < job->num_prompts; i++) {
         if (job->prompts[i].tokens.len > 0 && job->fields.truncate_prompt_tokens != 0) continue;

@@ -40,11 +40,9 @@ static void embeds_means(vmt_api_config *config) {
 
 /* 'b' is the answer after "a", 'c' is not. */
 static void scores(vmt_api_config *config) {
-    config->pooling = (vmt_pooling_rules){.task = VMT_TASK_SCORE,
-                                          .kind = VMT_POOL_LAST,
-                                          .label_ids = {'c', 'b'},
-                                          .num_labels = 2,
-                                          .width = TEST_VOCAB};
+    static const float weight[TEST_VOCAB] = {['b'] = 1, ['c'] = -1};
+    config->pooling = (vmt_pooling_rules){
+        .task = VMT_TASK_SCORE, .kind = VMT_POOL_LAST, .score_weight = weight, .width = TEST_VOCAB};
 }
 
 static const struct row embeddings[] = {
@@ -169,9 +167,10 @@ static void expect_rows(vmt_test *t, test_api *a, const struct row *rows, size_t
 static void answers_byte_for_byte(vmt_test *t) {
     const test_api_options last = {.adjust = embeds, .is_headless = true};
     const test_api_options mean = {.adjust = embeds_means, .is_headless = true};
+    const test_api_options score = {.adjust = scores, .is_headless = true};
     expect_rows(t, test_api_start(t, &last), embeddings, VMT_COUNT(embeddings));
     expect_rows(t, test_api_start(t, &mean), means, VMT_COUNT(means));
-    expect_rows(t, test_api_start(t, &(test_api_options){.adjust = scores}), scoring, VMT_COUNT(scoring));
+    expect_rows(t, test_api_start(t, &score), scoring, VMT_COUNT(scoring));
     expect_rows(t, test_api_start(t, NULL), generating, VMT_COUNT(generating));
 }
 

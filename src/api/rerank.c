@@ -235,8 +235,9 @@ static float score_of(const vmt_job *job, const struct rerank *r, uint32_t pair_
         const float *document = vmt_pooling_job_vector(job, r->num_queries + pair_idx, &len);
         return cosine(query, document, rules->dimensions ? VMT_MIN(rules->dimensions, len) : len);
     }
-    const float *logits = vmt_pooling_job_vector(job, pair_idx, &len);
-    double logit = len == 2 ? (double)logits[1] - (double)logits[0] : (double)logits[0];
+    const float *vector = vmt_pooling_job_vector(job, pair_idx, &len);
+    double logit = 0;
+    for (uint32_t i = 0; i < len; i++) logit += (double)vector[i] * (double)rules->score_weight[i];
     return (float)(r->uses_activation ? 1.0 / (1.0 + exp(-logit)) : logit);
 }
 

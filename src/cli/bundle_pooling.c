@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "cli/bundle_text.h"
+#include "model/classifier.h"
 #include "model/families.h"
 
 #include <stdio.h>
@@ -14,9 +15,11 @@ struct wish {
     vmt_pooling_rules rules;
     bool is_pooling;        /* the files or overrides ask for it */
     bool is_pooled_by_file; /* the kind is the model's own */
-    bool has_classifier;    /* classifier_from_token */
-    bool is_two_way;        /* method: of two tokens */
-    const char *source;     /* for messages: "config.json", "--hf-overrides", ... */
+    bool is_classifier;     /* by its architecture: its weight is in the file */
+    int32_t label_ids[VMT_CLASSIFIER_TOKENS_MAX];
+    uint32_t num_labels; /* classifier_from_token */
+    bool is_two_way;     /* method: of two tokens */
+    const char *source;  /* for messages: "config.json", "--hf-overrides", ... */
     vmt_err *err;
 };
 
@@ -168,13 +171,13 @@ static vmt_status read_labels(struct wish *w, vmt_json list) {
         if (id < 0 || (uint32_t)id >= w->bundle->config->vocab) {
             return refuse(w, "classifier_from_token", "a list of tokens, each in the vocabulary");
         }
-        if (n < VMT_SCORE_LABELS_MAX) w->rules.label_ids[n] = id;
+        if (n < VMT_CLASSIFIER_TOKENS_MAX) w->label_ids[n] = id;
     }
-    if (n < 1 || n > VMT_SCORE_LABELS_MAX) {
+    if (n < 1 || n > VMT_CLASSIFIER_TOKENS_MAX) {
         return refuse(w, "classifier_from_token", "one token, or two such as [\"no\", \"yes\"]");
     }
-    w->rules.num_labels = n;
-    w->has_classifier = w->is_pooling = true;
+    w->num_labels = n;
+    w->is_pooling = true;
     return VMT_OK;
 }
 
@@ -204,6 +207,7 @@ static vmt_status check_architecture(struct wish *w, vmt_json list) {
         vmt_str ending = vmt_str_from(endings[i]);
         if (arch.len == stem.len + ending.len && vmt_str_starts(arch, stem) && vmt_str_ends(arch, ending)) {
             w->is_pooling |= i > 0;
+            w->is_classifier = i == 1;
             return VMT_OK;
         }
     }
@@ -307,7 +311,8 @@ static vmt_status read_folder(struct wish *w) {
         vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(vmt_json_root(doc), "architectures"));
         vmt_json first;
         if (vmt_json_iter_next(&it, NULL, &first)) vmt_json_get_str(first, &arch);
-        w->is_pooling |= vmt_str_ends(arch, VMT_STR("Model"));
+        w->is_classifier = vmt_str_ends(arch, VMT_STR("ForSequenceClassification"));
+        w->is_pooling |= w->is_classifier || vmt_str_ends(arch, VMT_STR("Model"));
         status = read_config(w, vmt_json_root(doc));
     }
     vmt_json_doc_destroy(doc);
@@ -342,28 +347,37 @@ static vmt_status read_gguf(struct wish *w, const vmt_gguf *gguf) {
 
 /* ---- the decision */
 
-static vmt_status decide(struct wish *w, const vmt_bundle_options *options) {
-    bool is_auto = vmt_str_eq_c(options->runner, "auto"), embeds = vmt_str_eq_c(options->convert, "embed");
-    bool classifies = vmt_str_eq_c(options->convert, "classify");
-    bool pools = is_auto ? w->is_pooling || embeds || classifies : vmt_str_eq_c(options->runner, "pooling");
-    w->rules.task = VMT_TASK_GENERATE;
-    if (!pools) return VMT_OK;
-    if (classifies && !w->has_classifier) {
-        return vmt_fail_param(w->err, VMT_E_INVALID, "--convert",
-                              "--convert classify needs the tokens to judge by, for example --hf-overrides "
-                              "'{\"classifier_from_token\": [\"no\", \"yes\"]}'");
-    }
-    w->rules.task = w->has_classifier && !embeds ? VMT_TASK_SCORE : VMT_TASK_EMBED;
-    if (w->rules.task == VMT_TASK_EMBED) return VMT_OK;
-    w->rules.kind = VMT_POOL_LAST;
-    if (w->rules.num_labels == 2 && !w->is_two_way) {
+static vmt_status open_classifier(struct wish *w) {
+    const vmt_bundle *b = w->bundle;
+    if (w->num_labels == 2 && !w->is_two_way) {
         return vmt_fail(w->err, VMT_E_UNSUPPORTED,
                         "classifier_from_token has two tokens; their scores are compared with \"method\": "
                         "\"from_2_way_softmax\" or \"is_original_qwen3_reranker\": true, and not otherwise");
     }
+    float *weight = VMT_ARENA_NEW(b->arena, float, b->config->hidden);
+    if (!weight) return vmt_fail(w->err, VMT_E_NO_MEMORY, "no memory for the classifier");
+    w->rules.score_weight = weight;
+    if (w->num_labels == 0) return vmt_classifier_from_score(weight, b->config, b->weights, w->err);
+    return vmt_classifier_from_tokens(weight, b->config, b->weights, w->label_ids, w->num_labels, w->err);
+}
+
+static vmt_status decide(struct wish *w, const vmt_bundle_options *options) {
+    bool is_auto = vmt_str_eq_c(options->runner, "auto"), embeds = vmt_str_eq_c(options->convert, "embed");
+    bool classifies = vmt_str_eq_c(options->convert, "classify"),
+         has_classifier = w->is_classifier || w->num_labels;
+    bool pools = is_auto ? w->is_pooling || embeds || classifies : vmt_str_eq_c(options->runner, "pooling");
+    w->rules.task = VMT_TASK_GENERATE;
+    if (!pools) return VMT_OK;
+    if (classifies && !has_classifier) {
+        return vmt_fail_param(w->err, VMT_E_INVALID, "--convert",
+                              "--convert classify needs the tokens to judge by, for example --hf-overrides "
+                              "'{\"classifier_from_token\": [\"no\", \"yes\"]}'");
+    }
+    w->rules.task = has_classifier && !embeds ? VMT_TASK_SCORE : VMT_TASK_EMBED;
+    if (w->rules.task == VMT_TASK_EMBED) return VMT_OK;
     /* A reranker often carries the chat template of the model it was made from: only one that was given counts. */
     w->rules.has_score_template = options->chat_template.len > 0;
-    return VMT_OK;
+    return open_classifier(w);
 }
 
 static void log_plan(const vmt_pooling_rules *rules) {
@@ -389,7 +403,7 @@ vmt_status vmt_bundle_open_pooling(vmt_bundle *bundle, const vmt_bundle_options 
     VMT_TRY(read_pooler_config(&w, options->pooler_config));
     VMT_TRY(decide(&w, options));
     bundle->pooling = w.rules;
-    bundle->config->headless = w.rules.task == VMT_TASK_EMBED;
+    bundle->config->headless = w.rules.task != VMT_TASK_GENERATE;
     log_plan(&w.rules);
     return VMT_OK;
 }

@@ -45,19 +45,13 @@ typedef enum vmt_finish {
     VMT_FINISH_ERROR,  /* the model or the constraint failed; vmt_generation_error() says why */
 } vmt_finish;
 
+/* What becomes of the hidden states that the runner gives for a prompt. */
 typedef enum vmt_pool_kind {
     VMT_POOL_NONE,
     VMT_POOL_LAST, /* the row of the prompt's last token */
     VMT_POOL_MEAN, /* of all rows, summed in order of position: the same bits however the prompt was cut */
     VMT_POOL_CLS,  /* the row of the prompt's first token */
 } vmt_pool_kind;
-
-/* What becomes of the rows that the runner gives for a prompt: hidden states, or logits. */
-typedef struct vmt_pooling {
-    vmt_pool_kind kind;
-    const int32_t *columns; /* [num_columns] those of a row to keep, or NULL: all; copied */
-    uint32_t num_columns;
-} vmt_pooling;
 
 typedef struct vmt_generation_params {
     const int32_t *prompt; /* [num_prompt]; copied; ids must lie below the vocabulary's size */
@@ -67,14 +61,13 @@ typedef struct vmt_generation_params {
     int64_t priority;
     /* [n] one for each sequence, or NULL; copied.  What they point to is used until the generation has ended. */
     const vmt_constraint *constraints;
-    vmt_str cache_salt;  /* copied */
-    bool echo_only;      /* max_tokens 0: compute prompt logprobs and stop */
-    vmt_pooling pooling; /* unless NONE: n is 1, nothing is sampled, vmt_generation_pooled() has the answer */
-    void *user;          /* the creator's */
+    vmt_str cache_salt;    /* copied */
+    bool echo_only;        /* max_tokens 0: compute prompt logprobs and stop */
+    vmt_pool_kind pooling; /* unless NONE: n is 1, nothing is sampled, vmt_generation_pooled() has the answer */
+    void *user;            /* the creator's */
 } vmt_generation_params;
 
 #define VMT_GENERATION_N_MAX  128u
-#define VMT_POOL_COLUMNS_MAX  1024u
 #define VMT_PROMPT_LOGIT_ROWS 128u /* max_num_logit_rows of a step when the configuration leaves it at 0 */
 #define VMT_OUTPUT_RING       256u /* tokens a sequence may run ahead of its reader; fewer with many logprobs */
 

@@ -121,6 +121,7 @@ static bool init_generation(vmt_generation *gen, const vmt_generation_limits *li
         salt = vmt_arena_dup(arena, params->cache_salt);
         if (!salt.ptr) return false;
     }
+    if (params->pooling && !vmt_pool_init(&gen->pool, params->pooling, limits->hidden, arena)) return false;
     gen->seqs = VMT_ARENA_NEW(arena, vmt_sequence, gen->n);
     if (!gen->seqs) return false;
     for (uint32_t i = 0; i < gen->n; i++) {
@@ -134,13 +135,9 @@ vmt_status vmt_generation_create(vmt_generation **out, const vmt_engine *engine,
     *out = NULL;
     vmt_generation_limits limits = vmt_engine_limits(engine);
     vmt_generation_params own = *params;
-    own.echo_only |= params->pooling.kind != VMT_POOL_NONE;
+    own.echo_only |= params->pooling != VMT_POOL_NONE;
     VMT_TRY(vmt_generation_params_check(&own, &limits, err));
     vmt_generation *gen = VMT_ARENA_NEW(arena, vmt_generation, 1);
-    if (gen && own.pooling.kind != VMT_POOL_NONE) {
-        uint32_t width = limits.hidden ? limits.hidden : limits.vocab;
-        VMT_TRY(vmt_pool_init(&gen->pool, &own.pooling, width, arena, err));
-    }
     if (!gen || !init_generation(gen, &limits, &own, arena)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "the request needs more memory than one request may have");
     }
@@ -217,7 +214,7 @@ bool vmt_generation_prompt_logprob(const vmt_generation *gen, uint32_t position,
 }
 
 const float *vmt_generation_pooled(const vmt_generation *gen, uint32_t *len) {
-    *len = gen->pool.len;
+    *len = gen->pool.width;
     return gen->pool.vector;
 }
 

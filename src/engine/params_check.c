@@ -72,11 +72,11 @@ static vmt_status check_lists(const vmt_sampling *s, uint32_t vocab, vmt_err *er
 /* A runner of hidden states has no logits to sample from, and one of logits no hidden states to pool. */
 static vmt_status check_task(const vmt_generation_params *params, const vmt_generation_limits *limits,
                              vmt_err *err) {
-    if (params->pooling.kind == VMT_POOL_NONE) {
+    if (params->pooling == VMT_POOL_NONE) {
         if (limits->hidden == 0) return VMT_OK;
         return vmt_fail(err, VMT_E_UNSUPPORTED, "the model was loaded to pool hidden states, it can't generate");
     }
-    if (limits->hidden == 0 && !params->pooling.columns) {
+    if (limits->hidden == 0) {
         return vmt_fail(err, VMT_E_UNSUPPORTED, "the model was loaded to generate, it gives no hidden states");
     }
     if (params->n == 1 && !params->constraints) return VMT_OK;

@@ -12,16 +12,14 @@
 
 typedef struct vmt_pool {
     vmt_pool_kind kind;
-    const int32_t *columns; /* [len] or NULL: the first len */
-    uint32_t len;           /* of the vector */
-    uint32_t num_taken;     /* rows, of MEAN and CLS */
-    double *sums;           /* [len] of MEAN; else NULL */
-    float *vector;          /* [len] */
+    uint32_t width;     /* of a row, and of the vector */
+    uint32_t num_taken; /* rows, of MEAN and CLS */
+    double *sums;       /* [width] of MEAN; else NULL */
+    float *vector;      /* [width] */
 } vmt_pool;
 
-/* Checks columns against the width of a row; the kind is not NONE.  VMT_E_NO_MEMORY: the arena is full. */
-vmt_status vmt_pool_init(vmt_pool *pool, const vmt_pooling *pooling, uint32_t width, vmt_arena *arena,
-                         vmt_err *err);
+/* kind is not NONE.  false: the arena is full. */
+VMT_MUST_USE bool vmt_pool_init(vmt_pool *pool, vmt_pool_kind kind, uint32_t width, vmt_arena *arena);
 /* MEAN and CLS need rows that a cached prefix would leave out. */
 static inline bool vmt_pool_needs_every_row(const vmt_pool *pool) {
     return pool->kind == VMT_POOL_MEAN || pool->kind == VMT_POOL_CLS;
@@ -29,7 +27,7 @@ static inline bool vmt_pool_needs_every_row(const vmt_pool *pool) {
 /* Of positions [begin, end): from *first on, how many rows to take?  The prompt has num_prompt tokens. */
 uint32_t vmt_pool_rows(const vmt_pool *pool, uint32_t begin, uint32_t end, uint32_t num_prompt, uint32_t *first);
 /* The rows asked for, [num_rows, width], in order of position. */
-void vmt_pool_take(vmt_pool *pool, const float *rows, uint32_t num_rows, uint32_t width);
+void vmt_pool_take(vmt_pool *pool, const float *rows, uint32_t num_rows);
 /* After the last row. */
 void vmt_pool_finish(vmt_pool *pool);
 

@@ -80,11 +80,8 @@ static void close_rig(struct rig *rig) {
 static vmt_generation_params params_of(struct rig *rig, uint32_t num_prompt, uint32_t first, vmt_pool_kind kind) {
     int32_t *prompt = VMT_ARENA_NEW(rig->t->arena, int32_t, num_prompt);
     for (uint32_t i = 0; i < num_prompt; i++) prompt[i] = (int32_t)((first + i * i) % WIDTH);
-    return (vmt_generation_params){.prompt = prompt,
-                                   .num_prompt = num_prompt,
-                                   .n = 1,
-                                   .sampling = vmt_sampling_default(),
-                                   .pooling = {.kind = kind}};
+    return (vmt_generation_params){
+        .prompt = prompt, .num_prompt = num_prompt, .n = 1, .sampling = vmt_sampling_default(), .pooling = kind};
 }
 
 static vmt_generation *submit(struct rig *rig, const vmt_generation_params *p) {
@@ -120,19 +117,15 @@ static void expect_vector(struct rig *rig, const vmt_generation_params *p, vmt_g
     uint32_t len, first = 1, end = p->num_prompt;
     vmt_expect_eq(rig->t, wait_for(rig, gen), VMT_FINISH_STOP);
     const float *got = vmt_generation_pooled(gen, &len);
-    if (p->pooling.kind == VMT_POOL_LAST) first = end;
-    if (p->pooling.kind == VMT_POOL_CLS) end = first;
+    if (p->pooling == VMT_POOL_LAST) first = end;
+    if (p->pooling == VMT_POOL_CLS) end = first;
     for (uint32_t n = first; n <= end; n++) {
         vmt_fake_row(rig->fake, p->prompt, n, row);
         for (uint32_t i = 0; i < WIDTH; i++) sums[i] += (double)row[i];
     }
     for (uint32_t i = 0; i < WIDTH; i++) want[i] = (float)(sums[i] / (end - first + 1));
-    uint32_t num_columns = p->pooling.columns ? p->pooling.num_columns : WIDTH;
-    vmt_expect_eq(rig->t, len, num_columns);
-    for (uint32_t i = 0; i < len; i++) {
-        uint32_t column = p->pooling.columns ? (uint32_t)p->pooling.columns[i] : i;
-        vmt_expect(rig->t, memcmp(&got[i], &want[column], sizeof *got) == 0);
-    }
+    vmt_expect_eq(rig->t, len, WIDTH);
+    vmt_expect(rig->t, memcmp(got, want, sizeof want) == 0);
 }
 
 static void vectors_are_the_same_however_prompts_are_cut(vmt_test *t) {
@@ -172,25 +165,6 @@ static void a_cached_prefix_changes_no_bit(vmt_test *t) {
     close_rig(rig);
 }
 
-static void columns_of_logits_are_picked(vmt_test *t) {
-    static const int32_t columns[] = {60, 0, 7, 7};
-    struct rig *rig = open_rig(t, &(struct rig_options){16, 0, true});
-    vmt_generation_params p = params_of(rig, 90, 3, VMT_POOL_LAST);
-    p.pooling.columns = columns;
-    p.pooling.num_columns = VMT_COUNT(columns);
-    vmt_generation *gen = submit(rig, &p);
-    expect_vector(rig, &p, gen);
-    vmt_generation_destroy(gen);
-    /* Beside it, the same engine generates. */
-    vmt_generation_params text = params_of(rig, 20, 3, VMT_POOL_NONE);
-    text.sampling.max_tokens = 5;
-    gen = submit(rig, &text);
-    vmt_expect_eq(t, wait_for(rig, gen), VMT_FINISH_NONE); /* ended, and its tokens are there to be read */
-    vmt_expect_eq(t, vmt_generation_pending(gen, 0), 5);
-    vmt_generation_destroy(gen);
-    close_rig(rig);
-}
-
 static void a_preempted_prompt_takes_no_row_twice(vmt_test *t) {
     static const struct {
         vmt_pool_kind kind;
@@ -224,26 +198,23 @@ static void ends_with_an_error_or_a_cancel(vmt_test *t) {
 }
 
 static void names_what_can_not_be_pooled(vmt_test *t) {
-    static const int32_t outside[] = {3, (int32_t)WIDTH};
     struct rig *hidden = open_rig(t, &(struct rig_options){64, 64, false});
     struct rig *logits = open_rig(t, &(struct rig_options){64, 64, true});
     struct {
         struct rig *rig;
-        vmt_pooling pooling;
+        vmt_pool_kind kind;
         uint32_t n;
         const char *message;
     } cases[] = {
-        {hidden, {0}, 1, "the model was loaded to pool hidden states, it can't generate"},
-        {logits, {.kind = VMT_POOL_LAST}, 1, "the model was loaded to generate, it gives no hidden states"},
-        {hidden, {.kind = VMT_POOL_LAST}, 2, "n is 2, a pooled prompt has one answer"},
-        {logits, {VMT_POOL_LAST, outside, 2}, 1, "column 61 is to be pooled, a row has 61"},
-        {logits, {VMT_POOL_LAST, outside, 0}, 1, "0 columns are to be pooled, it must be 1 to 1024"},
+        {hidden, VMT_POOL_NONE, 1, "the model was loaded to pool hidden states, it can't generate"},
+        {logits, VMT_POOL_LAST, 1, "the model was loaded to generate, it gives no hidden states"},
+        {hidden, VMT_POOL_LAST, 2, "n is 2, a pooled prompt has one answer"},
     };
     for (size_t i = 0; i < VMT_COUNT(cases); i++) {
         vmt_generation_params p = params_of(cases[i].rig, 5, 0, VMT_POOL_NONE);
         vmt_generation *gen;
         vmt_err err = {0};
-        p.pooling = cases[i].pooling;
+        p.pooling = cases[i].kind;
         p.n = cases[i].n;
         p.sampling.max_tokens = 1;
         vmt_expect(t, vmt_generation_create(&gen, cases[i].rig->engine, &p, t->arena, &err) != VMT_OK);
@@ -256,7 +227,6 @@ static void names_what_can_not_be_pooled(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"vectors_are_the_same_however_prompts_are_cut", vectors_are_the_same_however_prompts_are_cut},
     {"a_cached_prefix_changes_no_bit", a_cached_prefix_changes_no_bit},
-    {"columns_of_logits_are_picked", columns_of_logits_are_picked},
     {"a_preempted_prompt_takes_no_row_twice", a_preempted_prompt_takes_no_row_twice},
     {"ends_with_an_error_or_a_cancel", ends_with_an_error_or_a_cancel},
     {"names_what_can_not_be_pooled", names_what_can_not_be_pooled},

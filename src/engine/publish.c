@@ -153,8 +153,7 @@ static void note_times(vmt_generation *gen, uint64_t now_ns) {
 static void pool_rows(vmt_engine *engine, const vmt_scheduled *scheduled, const vmt_row_plan *plan,
                       const float *rows, uint64_t now_ns) {
     vmt_generation *gen = ((vmt_sequence *)scheduled->seq)->gen;
-    uint32_t width = engine->runner.hidden ? engine->runner.hidden : engine->runner.vocab;
-    vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * width, plan->num_pooled, width);
+    vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * gen->pool.width, plan->num_pooled);
     if (!scheduled->samples) return;
     note_times(gen, now_ns);
     vmt_pool_finish(&gen->pool);

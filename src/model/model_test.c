@@ -1,5 +1,6 @@
 /* model/model_test.c: whole models against transformers: a tiny random checkpoint per family as safetensors and as GGUF
  * (tests/golden/make_models.py), and SmolLM2-135M if it is at hand (tests/golden/make_smollm2.py). */
+#include "model/classifier.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -249,6 +250,24 @@ static void chunks_and_company_show_in_no_bit(vmt_test *t) {
     }
 }
 
+/* A classifier of two tokens is the difference of their logits, which transformers gave. */
+static void expect_classifier(const struct model *m, const struct golden *g, const float *rows) {
+    static const int32_t ids[] = {3, 200};
+    const vmt_model_config *config = vmt_model_get_config(m->model);
+    float *weight = VMT_ARENA_NEW(m->t->arena, float, config->hidden);
+    vmt_err err = {0};
+    for (uint32_t num_ids = 1; num_ids <= 2; num_ids++) {
+        vmt_expect_eq(m->t, vmt_classifier_from_tokens(weight, config, m->file, ids, num_ids, &err), VMT_OK);
+        for (uint32_t p = 0; p < g->prompt_len; p++) {
+            const float *logits = g->logits + (size_t)p * config->vocab;
+            float want = num_ids == 2 ? logits[ids[1]] - logits[ids[0]] : logits[ids[0]], got = 0;
+            for (uint32_t i = 0; i < config->hidden; i++) got += rows[(size_t)p * config->hidden + i] * weight[i];
+            vmt_expect(m->t, fabsf(got - want) <= 2e-3f);
+        }
+    }
+    vmt_expect_eq(m->t, vmt_classifier_from_score(weight, config, m->file, &err), VMT_E_NOT_FOUND);
+}
+
 static void expect_hidden(vmt_test *t, const char *family, const char *weights) {
     struct golden g = load_golden(t, family);
     const char *config = path_of(t, family, "config.json");
@@ -264,6 +283,7 @@ static void expect_hidden(vmt_test *t, const char *family, const char *weights) 
         vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: position %zu column %zu: %g, transformers has %g", family,
                       weights, i / hidden, i % hidden, (double)rows[i], (double)reference[i]);
     }
+    expect_classifier(&m, &g, rows);
     /* Row by row, and beside another sequence, the bits are the same. */
     size_t row_bytes = hidden * sizeof(float);
     float *whole = VMT_ARENA_NEW(t->arena, float, (size_t)g.prompt_len *hidden);

@@ -51,6 +51,25 @@ def backbone(source, target):
     target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
 
 
+def with_score(source, target, rows=1):
+    """The checkpoint as a sequence classifier: "score.weight", whose first row tells "y" from "n"."""
+    data = source.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    begin = 8 + size + header["model.embed_tokens.weight"]["data_offsets"][0]
+
+    def row(token):  # bfloat16
+        halves = struct.unpack(f"<{WIDTH}H", data[begin + 2 * WIDTH * token:begin + 2 * WIDTH * (token + 1)])
+        return [struct.unpack("<f", struct.pack("<I", h << 16))[0] for h in halves]
+
+    weight = struct.pack(f"<{WIDTH}f", *(y - n for y, n in zip(row(ord("y")), row(ord("n"))))) * rows
+    end = len(data) - 8 - size
+    header["score.weight"] = {"dtype": "F32", "shape": [rows, WIDTH], "data_offsets": [end, end + len(weight)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:] + weight)
+
+
 def make_model(folder, mode=None, normalizes=True, appends_eos=True, bare=False, **config):
     folder.mkdir(parents=True)
     if bare:
@@ -237,6 +256,23 @@ def test_rankings_are_those_of_transformers(reranker):
     assert set(ranking) == {"id", "model", "usage", "results"}
     raw = reranker.post("/score", {"queries": [query] * 3, "documents": documents, "use_activation": False}).json()
     assert max(abs(d["score"] - (p["yes"] - p["no"])) for d, p in zip(raw["data"], pairs)) <= 1e-4
+
+
+def test_a_sequence_classifier_has_its_weight(folder):
+    path = make_model(folder / "classifier", appends_eos=False, architectures=["Qwen3ForSequenceClassification"],
+                      is_original_qwen3_reranker=True)
+    with_score(GOLDEN / "model.safetensors", path / "model.safetensors")
+    s = Server(*SMALL, model=path)
+    pairs = WANT["pairs"]
+    body = {"text_1": pairs[0]["query"], "text_2": [p["document"] for p in pairs]}
+    scores = [d["score"] for d in s.post("/score", body).json()["data"]]
+    s.stop()
+    assert max(abs(x - 1 / (1 + math.exp(p["no"] - p["yes"]))) for x, p in zip(scores, pairs)) <= 1e-4
+    with_score(GOLDEN / "model.safetensors", path / "model.safetensors", rows=2)
+    s = Server(*SMALL, model=path, wait=False)
+    assert s.process.wait(60) == 1
+    s.thread.join(5)
+    assert "score.weight is [2, 64] F32, expected [1, 64]" in s.lines[-1]
 
 
 def test_a_template_of_the_server_frames_the_pair(folder):
@@ -454,6 +490,7 @@ STARTS = [
     (["--hf-overrides", '{"architectures": ["BertModel"]}'], "BertModel"),
     (["--hf-overrides", '{"classifier_from_token": ["n", "nonesuch"]}'], "classifier_from_token"),
     (["--hf-overrides", '{"classifier_from_token": ["n", "y"]}'], "from_2_way_softmax"),
+    (["--hf-overrides", '{"architectures": ["Qwen3ForSequenceClassification"]}'], "no tensor 'score.weight'"),
     (["--runner", "pooling", "--convert", "classify"], "classifier_from_token"),
 ]
 
