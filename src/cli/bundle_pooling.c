@@ -326,9 +326,27 @@ static vmt_status read_folder(struct wish *w) {
     return VMT_OK;
 }
 
+/* llama.cpp's converter gives Qwen3-Reranker these labels, and its prompt goes with them. */
+static vmt_status read_gguf_labels(struct wish *w, const vmt_gguf *gguf) {
+    char key[96];
+    vmt_gguf_array array;
+    vmt_str labels[2] = {{0}};
+    snprintf(key, sizeof key, "%s.classifier.output_labels", w->bundle->config->family->gguf_arch);
+    w->is_classifier = true;
+    if (!vmt_gguf_get_array(gguf, key, &array)) return VMT_OK;
+    bool is_yes_no = array.len == 2 && vmt_gguf_array_strs(&array, labels) && vmt_str_eq_c(labels[0], "yes") &&
+                     vmt_str_eq_c(labels[1], "no");
+    w->rules.has_qwen3_prompt = is_yes_no;
+    if (is_yes_no || array.len == 1) return VMT_OK;
+    return vmt_fail(w->err, VMT_E_UNSUPPORTED, "GGUF: %s has %u labels; one is supported, or \"yes\" and \"no\"",
+                    key, array.len);
+}
+
 /* llama.cpp's numbers: 0 none, 1 mean, 2 cls, 3 last, 4 rank. */
 static vmt_status read_gguf(struct wish *w, const vmt_gguf *gguf) {
-    static const vmt_pool_kind kinds[] = {VMT_POOL_NONE, VMT_POOL_MEAN, VMT_POOL_CLS, VMT_POOL_LAST};
+    static const vmt_pool_kind kinds[] = {VMT_POOL_NONE, VMT_POOL_MEAN, VMT_POOL_CLS, VMT_POOL_LAST,
+                                          VMT_POOL_LAST};
+    enum { RANK = 4 };
     char key[96];
     uint64_t type = 0, id;
     w->rules.has_pad_token = vmt_gguf_u64(gguf, "tokenizer.ggml.padding_token_id", &id);
@@ -336,13 +354,12 @@ static vmt_status read_gguf(struct wish *w, const vmt_gguf *gguf) {
     if (!vmt_gguf_u64(gguf, key, &type) || type == 0) return VMT_OK;
     if (type >= VMT_COUNT(kinds)) {
         return vmt_fail(w->err, VMT_E_UNSUPPORTED,
-                        "GGUF: %s is %llu; supported are 1 (mean), 2 (cls) and 3 (last), and for a reranker its "
-                        "original checkpoint with --hf-overrides",
-                        key, (unsigned long long)type);
+                        "GGUF: %s is %llu; supported are 1 (mean), 2 (cls), 3 (last) and 4 (rank)", key,
+                        (unsigned long long)type);
     }
     w->is_pooling = w->is_pooled_by_file = true;
     w->rules.kind = kinds[type];
-    return VMT_OK;
+    return type == RANK ? read_gguf_labels(w, gguf) : VMT_OK;
 }
 
 /* ---- the decision */
@@ -357,7 +374,7 @@ static vmt_status open_classifier(struct wish *w) {
     float *weight = VMT_ARENA_NEW(b->arena, float, b->config->hidden);
     if (!weight) return vmt_fail(w->err, VMT_E_NO_MEMORY, "no memory for the classifier");
     w->rules.score_weight = weight;
-    if (w->num_labels == 0) return vmt_classifier_from_score(weight, b->config, b->weights, w->err);
+    if (w->num_labels == 0) return vmt_classifier_from_file(weight, b->config, b->weights, w->err);
     return vmt_classifier_from_tokens(weight, b->config, b->weights, w->label_ids, w->num_labels, w->err);
 }
 

@@ -5,6 +5,7 @@
 
 #define NAME_MAX_BYTES  192
 #define SCORE_NAME      "score.weight"
+#define GGUF_NAME       "cls.output.weight"
 #define BACKBONE_PREFIX "model."
 #define BLOCK_ELEMS_MAX 256 /* of the largest quantized type */
 
@@ -57,10 +58,15 @@ vmt_status vmt_classifier_from_tokens(float *weight, const vmt_model_config *c, 
     return VMT_OK;
 }
 
-vmt_status vmt_classifier_from_score(float *weight, const vmt_model_config *c, const vmt_weight_file *file,
-                                     vmt_err *err) {
+vmt_status vmt_classifier_from_file(float *weight, const vmt_model_config *c, const vmt_weight_file *file,
+                                    vmt_err *err) {
+    bool is_gguf = vmt_weight_file_gguf(file) != NULL;
+    vmt_str name = is_gguf ? VMT_STR(GGUF_NAME) : VMT_STR(SCORE_NAME);
     vmt_tensor score;
-    VMT_TRY(get_matrix(file, VMT_STR(SCORE_NAME), 1, c->hidden, &score, err));
-    vmt_dtype_get(score.dtype)->dequantize(vmt_tensor_data(&score), weight, c->hidden);
+    bool is_pair = is_gguf && vmt_weight_file_find(file, name, &score) && score.ndim == 2 && score.shape[0] == 2;
+    VMT_TRY(get_matrix(file, name, is_pair ? 2 : 1, c->hidden, &score, err));
+    memset(weight, 0, c->hidden * sizeof *weight);
+    add_row(&score, 0, 1, weight);
+    if (is_pair) add_row(&score, 1, -1, weight);
     return VMT_OK;
 }

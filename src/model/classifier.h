@@ -14,8 +14,9 @@
 /* Into weight [hidden]: the head's row of ids[0]; or of two ids, ids[1]'s row less ids[0]'s.  Ids lie below vocab. */
 vmt_status vmt_classifier_from_tokens(float *weight, const vmt_model_config *config, const vmt_weight_file *file,
                                       const int32_t *ids, uint32_t num_ids, vmt_err *err);
-/* Into weight [hidden]: "score.weight", which must have one row. */
-vmt_status vmt_classifier_from_score(float *weight, const vmt_model_config *config, const vmt_weight_file *file,
-                                     vmt_err *err);
+/* Into weight [hidden]: the one row of "score.weight"; or of GGUF's "cls.output.weight", and of two, yes and no, the
+ * first less the second. */
+vmt_status vmt_classifier_from_file(float *weight, const vmt_model_config *config, const vmt_weight_file *file,
+                                    vmt_err *err);
 
 #endif

@@ -265,7 +265,7 @@ static void expect_classifier(const struct model *m, const struct golden *g, con
             vmt_expect(m->t, fabsf(got - want) <= 2e-3f);
         }
     }
-    vmt_expect_eq(m->t, vmt_classifier_from_score(weight, config, m->file, &err), VMT_E_NOT_FOUND);
+    vmt_expect_eq(m->t, vmt_classifier_from_file(weight, config, m->file, &err), VMT_E_NOT_FOUND);
 }
 
 static void expect_hidden(vmt_test *t, const char *family, const char *weights) {

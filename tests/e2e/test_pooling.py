@@ -216,14 +216,28 @@ def test_a_gguf_says_how_it_is_pooled(folder, number, key):
     assert_same_direction(got, WANT["texts"][1][key])
 
 
-def test_a_gguf_that_ranks_is_refused(folder):
-    s = Server(*SMALL, model=make_gguf(folder / "rank.gguf", qwen3__pooling_type=4), wait=False)
-    assert s.process.wait(60) == 1
-    s.thread.join(5)
-    assert "qwen3.pooling_type is 4" in s.lines[-1] and "--hf-overrides" in s.lines[-1]
-    s = Server(*SMALL, "--runner", "generate", model=folder / "rank.gguf")
+def test_a_gguf_that_ranks(folder):
+    """Written as llama.cpp's converter writes Qwen3-Reranker; llama-server gives the same scores of it."""
+    s = Server(*SMALL, model=GOLDEN / "rank.gguf")
+    pairs = WANT["pairs"]
+    body = {"query": pairs[0]["query"], "documents": [p["document"] for p in pairs]}
+    answer = s.post("/rerank", body).json()
+    s.stop()
+    assert answer["usage"]["prompt_tokens"] == sum(p["num_tokens"] for p in pairs)
+    for r in answer["results"]:
+        pair = pairs[r["index"]]
+        assert abs(r["relevance_score"] - 1 / (1 + math.exp(pair["no"] - pair["yes"]))) <= 1e-4
+    s = Server(*SMALL, "--runner", "generate", model=GOLDEN / "rank.gguf")
     assert s.post("/v1/completions", {"prompt": "a", "max_tokens": 2}).status_code == 200
     s.stop()
+
+
+@pytest.mark.parametrize("number, words", [(4, "no tensor 'cls.output.weight'"), (5, "qwen3.pooling_type is 5")])
+def test_a_gguf_that_can_not_be_pooled_is_refused(folder, number, words):
+    s = Server(*SMALL, model=make_gguf(folder / "other.gguf", qwen3__pooling_type=number), wait=False)
+    assert s.process.wait(60) == 1
+    s.thread.join(5)
+    assert words in s.lines[-1], s.log
 
 
 def test_without_normalize_the_vector_is_the_state(folder):
