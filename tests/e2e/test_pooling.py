@@ -551,6 +551,17 @@ def test_a_hundred_at_once_are_the_same_as_alone(embedder):
     assert embedder.idle()
 
 
+def test_metrics_count_what_is_pooled(embedder):
+    embedder.idle()
+    before = embedder.metrics()
+    embed(embedder, ["abc", "defgh"])
+    after = embedder.metrics()
+    grown = {k: after[k] - before.get(k, 0) for k in after}
+    assert sum(v for k, v in grown.items() if k.startswith("vllm:prompt_tokens_total")) == 4 + 6
+    assert sum(v for k, v in grown.items() if k.startswith("vllm:request_success_total") and '"stop"' in k) == 2
+    assert sum(v for k, v in grown.items() if k.startswith("vllm:generation_tokens_total")) == 0
+
+
 def test_a_full_queue_is_an_answer(folder):
     s = Server(*SMALL, "--max-requests", "2", model=make_model(folder / "queue", "mean_tokens"))
     body = {"input": ["word " * 100] * 200}
