@@ -354,6 +354,9 @@ static bool drain(vmt_job *job, vmt_choice *choice) {
     if (choice->is_finished && choice->finish == VMT_FINISH_ERROR) {
         const char *why = vmt_generation_error(gen);
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "%s", why && why[0] ? why : "the model failed");
+    } else if (choice->is_finished && choice->finish == VMT_FINISH_ABORT && job->dialect->tasks) {
+        /* Half a text is an answer, half a vector is none. */
+        vmt_fault_other(&job->fault, VMT_FAULT_LOADING, NULL, "the server is shutting down");
     } else if (choice_failed(choice)) {
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "the answer is longer than this server can hold");
     }

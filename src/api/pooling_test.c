@@ -241,12 +241,29 @@ static void a_peer_that_leaves_ends_its_prompts(vmt_test *t) {
     test_api_stop(a);
 }
 
+static void an_abort_is_no_vector(vmt_test *t) {
+    const test_api_options options = {.adjust = embeds, .is_headless = true, .step_ns = 20000000};
+    test_api *a = test_api_start(t, &options);
+    int fd = test_open(t, a, EMBEDDINGS, many(t, 2000, "abcabcabc").ptr);
+    for (uint32_t ms = 0; ms < 10000 && vmt_engine_get_stats(test_api_engine(a)).num_steps == 0; ms++) {
+        client_sleep_ms(1);
+    }
+    test_api_abort_all(a);
+    vmt_str answer = client_read_all(t, fd);
+    vmt_expect_eq(t, client_status(answer), 503);
+    vmt_expect(t, vmt_str_find(answer, VMT_STR("embedding\""), 0) == SIZE_MAX);
+    close(fd);
+    test_api_wait_idle(t, a);
+    test_api_stop(a);
+}
+
 static const vmt_test_case cases[] = {
     {"answers_byte_for_byte", answers_byte_for_byte},
     {"a_full_queue_takes_none", a_full_queue_takes_none},
     {"large_answers_are_whole", large_answers_are_whole},
     {"a_failure_is_one_answer", a_failure_is_one_answer},
     {"a_peer_that_leaves_ends_its_prompts", a_peer_that_leaves_ends_its_prompts},
+    {"an_abort_is_no_vector", an_abort_is_no_vector},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)
