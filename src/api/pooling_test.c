@@ -242,7 +242,7 @@ static void a_peer_that_leaves_ends_its_prompts(vmt_test *t) {
 }
 
 static void an_abort_is_no_vector(vmt_test *t) {
-    const test_api_options options = {.adjust = embeds, .is_headless = true, .step_ns = 20000000};
+    const test_api_options options = {.adjust = embeds, .is_headless = true, .step_ns = 200000000};
     test_api *a = test_api_start(t, &options);
     int fd = test_open(t, a, EMBEDDINGS, many(t, 2000, "abcabcabc").ptr);
     for (uint32_t ms = 0; ms < 10000 && vmt_engine_get_stats(test_api_engine(a)).num_steps == 0; ms++) {
