@@ -34,8 +34,7 @@ typedef enum vmt_task {
 typedef struct vmt_pooling_rules {
     vmt_task task;
     vmt_pool_kind kind;
-    bool
-        use_activation; /* unless a request says otherwise: vectors get length 1, scores go through the logistic */
+    bool use_activation; /* the default: vectors get length 1, scores go through the logistic */
     /* Matryoshka models: vectors may be cut to these lengths; none listed: to any. */
     bool is_matryoshka;
     uint32_t matryoshka_dimensions[VMT_MATRYOSHKA_MAX], num_matryoshka_dimensions;

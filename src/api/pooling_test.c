@@ -204,7 +204,7 @@ static void large_answers_are_whole(vmt_test *t) {
     vmt_json data = VMT_JSON_AT(vmt_json_root(doc), "data"), one, number;
     int64_t idx = 0, got;
     for (vmt_json_iter it = vmt_json_iter_begin(data); vmt_json_iter_next(&it, NULL, &one); idx++) {
-        double first;
+        double first = 0;
         vmt_json_iter numbers = vmt_json_iter_begin(VMT_JSON_AT(one, "embedding"));
         vmt_expect(t, vmt_json_get_i64(VMT_JSON_AT(one, "index"), &got) && got == idx);
         vmt_expect(t, vmt_json_iter_next(&numbers, NULL, &number) && vmt_json_get_f64(number, &first));
