@@ -328,7 +328,7 @@ static void masks_caps_and_sinks(vmt_test *t) {
 }
 
 static void cuts_contexts_at_every_border(vmt_test *t) {
-    static const uint32_t lens[][SEQS_MAX] = {{127, 128, 129, 255, 256, 513}, {2048, 2049, 8, 9, 15, 2500}};
+    static const uint32_t lens[][SEQS_MAX] = {{127, 128, 129, 255, 256, 513}, {1024, 1025, 8, 9, 15, 2500}};
     for (size_t i = 0; i < VMT_COUNT(lens) * 2; i++) {
         struct scene s = {
             .heads = 2,
@@ -413,8 +413,8 @@ static void runs_parts_beside_tiles(vmt_test *t) {
 
 static void plans_parts_by_length_alone(vmt_test *t) {
     static const uint32_t want[][3] = {
-        {1, 128, 1},       {128, 128, 1},       {129, 128, 2},       {2048, 128, 16},
-        {2049, 256, 9},    {16384, 256, 64},    {16385, 512, 33},    {65536, 512, 128},
+        {1, 128, 1},       {128, 128, 1},       {129, 128, 2},       {1024, 128, 8},
+        {1025, 256, 5},    {4096, 256, 16},     {4097, 512, 9},      {65536, 512, 128},
         {65537, 1024, 65}, {131072, 1024, 128}, {131073, 1152, 114}, {1 << 27, 1 << 20, 128},
     };
     for (size_t i = 0; i < VMT_COUNT(want); i++) {
