@@ -236,7 +236,7 @@ static void a_layer_is_few_dispatches(vmt_test *t) {
     }
 }
 
-/* A step that does not end in time is lost, and the device with it: nothing hangs, and each later step fails at once. */
+/* A step that does not end in time is lost, and the device with it: nothing hangs, each later step fails at once. */
 static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
     struct model m = open_model(t, "llama", "", VMT_F32, VMT_F32);
     vmt_golden g = vmt_golden_load(t, "llama");
