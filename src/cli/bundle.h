@@ -21,12 +21,17 @@ typedef struct vmt_bundle_options {
     int64_t max_model_len;                   /* -1: the model's, reduced to what fits */
     double memory_utilization;               /* of available memory, 0..1 */
     int64_t kv_cache_memory_bytes;           /* > 0 overrides */
-    vmt_str kv_cache_dtype;                  /* auto | float32 | float16 | bfloat16 */
+    vmt_str kv_cache_dtype;                  /* auto | float32 | float16 | bfloat16 | int8 */
+    vmt_str device;                          /* auto | cpu | metal | cuda | host */
+    vmt_str dtype;                           /* of activations on a GPU: auto | float32 | float16 | bfloat16 */
     int64_t block_size, num_blocks_override; /* 0: from memory */
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
-    int64_t threads;    /* 0: one per core */
+    int64_t threads;                     /* 0: one per core */
+    vmt_str runner;                      /* auto | generate | pooling */
+    vmt_str convert;                     /* auto | none | embed | classify */
+    vmt_str hf_overrides, pooler_config; /* JSON objects or empty */
     vmt_str cpu_isa;    /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
     vmt_str fake_model; /* file of scripts for cli/scripted_runner.h, said in the model's place; or empty */
     bool quiet;         /* no progress bars */
@@ -38,12 +43,16 @@ typedef struct vmt_bundle_options {
         .generation_config = {"auto", 4}, \
         .max_model_len = -1,              \
         .kv_cache_dtype = {"auto", 4},    \
+        .device = {"auto", 4},            \
+        .dtype = {"auto", 4},             \
         .block_size = 16,                 \
         .max_num_seqs = 256,              \
         .max_num_batched_tokens = 512,    \
         .enable_prefix_caching = true,    \
         .enable_chunked_prefill = true,   \
         .scheduling_policy = {"fcfs", 4}, \
+        .runner = {"auto", 4},            \
+        .convert = {"auto", 4},           \
     }
 extern const vmt_bundle_options vmt_bundle_defaults;
 
@@ -52,13 +61,15 @@ typedef struct vmt_bundle {
     char *path; /* where the model is */
     vmt_weight_file *weights;
     vmt_model_config *config;
-    vmt_backend *backend;
+    vmt_backend *backend; /* the CPU; or */
+    vmt_gpu *gpu;         /* a GPU */
     vmt_model *model;
     vmt_scripted_runner *fake; /* NULL: the model runs */
     vmt_tokenizer *tokenizer;
     vmt_chat_template *chat_template; /* NULL: none */
     vmt_buf tokenizer_config_json;
     vmt_sampling_defaults defaults;
+    vmt_pooling_rules pooling;
     int32_t eos_ids[VMT_EOS_IDS_MAX];
     uint32_t num_eos_ids;
     /* decided by vmt_bundle_load */

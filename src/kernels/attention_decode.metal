@@ -203,7 +203,7 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
                  constant vmt_attention_kargs &args [[buffer(10)]], uint3 tg [[threadgroup_position_in_grid]],
                  uint tid [[thread_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]],
                  uint sg [[simdgroup_index_in_threadgroup]]) {
-    constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 4, 8 or 16 */
+    constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 2, 4, 8 or 16 */
     constexpr uint IDS = (STEP_KEYS + 7) / 8;      /* blocks have 8 keys or more, so 8 aligned keys share one */
     threadgroup float shared_o[DECODE_SIMDGROUPS][LANES * PIECES * 8];
     threadgroup float tops[DECODE_SIMDGROUPS];
@@ -337,7 +337,7 @@ attention_merge(const device float *partials [[buffer(0)]], const device vmt_att
     DECODE("attention_decode_d64_h" #heads suffix, T, C, 8, 1, heads, 4)           \
     DECODE("attention_decode_d128_h" #heads suffix, T, C, 16, 1, heads, 4)         \
     DECODE("attention_decode_d256_h" #heads suffix, T, C, 32, 1, heads, 4)         \
-    DECODE("attention_decode_d512_h" #heads suffix, T, C, 32, 2, heads, 4)
+    DECODE("attention_decode_d512_h" #heads suffix, T, C, 32, 2, heads, 2)
 #define DECODE_TYPE(type, T)                                                       \
     DECODE_HEADS(1, "_" #type, T, T)                                               \
     DECODE_HEADS(2, "_" #type, T, T)                                               \

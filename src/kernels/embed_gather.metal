@@ -34,6 +34,7 @@ void embed_gather(const device uchar *data [[buffer(0)]],
 }
 
 // ---- instantiations
-#define EMBED_GATHER(format, type, T)                                               \
-    template [[host_name("embed_gather_" #format "_" #type)]] [[kernel]] decltype(embed_gather<quant_##format<T>, T>) embed_gather<quant_##format<T>, T>;
+#define EMBED_GATHER(format, type, T)                                     \
+    template [[host_name("embed_gather_" #format "_" #type)]] [[kernel]] \
+    decltype(embed_gather<quant_##format<T>, T>) embed_gather<quant_##format<T>, T>;
 VMT_MATMUL_FORMATS(EMBED_GATHER)

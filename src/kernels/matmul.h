@@ -15,22 +15,9 @@
 #ifndef VMT_KERNELS_MATMUL_H
 #define VMT_KERNELS_MATMUL_H
 
+#include "kernels/activation.h"
 #include "kernels/load.h"
 #include "kernels/matmul_kargs.h"
-
-METAL_FUNC float matmul_activate(uint act, float v) {
-    if (act == VMT_MATMUL_SILU) return v / (1.0f + exp(-v));
-    if (act == VMT_MATMUL_GELU_TANH) {
-        /* tanh u = 1 - 2 / (e^2u + 1); past 20 it is 1, and e^2u must not overflow under fast math. */
-        float u = min(0.797884560802865f * fma(0.044715f * v * v, v, v), 20.0f);
-        return v * (1.0f - 1.0f / (exp(2.0f * u) + 1.0f));
-    }
-    /* 0.5 v (1 + erf(v / sqrt 2)), erf by Abramowitz and Stegun 7.1.26: within 1.5e-7 */
-    float z = fabs(v) * 0.707106781186547f, t = 1.0f / fma(0.3275911f, z, 1.0f);
-    float tail = t * fma(t, fma(t, fma(t, fma(t, 1.061405429f, -1.453152027f), 1.421413741f), -0.284496736f), 0.254829592f);
-    float erf = 1.0f - tail * exp(-z * z);
-    return 0.5f * v * (1.0f + (v < 0.0f ? -erf : erf));
-}
 
 /* A block's weight and its rows there. */
 struct matmul_block {
@@ -73,7 +60,8 @@ METAL_FUNC void matmul_load_x(constant vmt_matmul_kargs &args, const device T *x
 }
 
 METAL_FUNC float matmul_norm_scale(constant vmt_matmul_kargs &args, float squares) {
-    return (args.flags & VMT_MATMUL_HAS_NORM) != 0 ? precise::rsqrt(squares / float(args.cols) + args.norm_eps) : 1.0f;
+    return (args.flags & VMT_MATMUL_HAS_NORM) != 0 ? precise::rsqrt(squares / float(args.cols) + args.norm_eps)
+                                                   : 1.0f;
 }
 
 METAL_FUNC float matmul_bias(constant vmt_matmul_kargs &args, const device float *bias, uint column) {
@@ -82,12 +70,14 @@ METAL_FUNC float matmul_bias(constant vmt_matmul_kargs &args, const device float
 
 /* v: the sum with its bias, of this row and column of out. */
 template <typename T>
-METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column,
-                             float v) {
+METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column, float v) {
     ulong at = ulong(row) * args.out_stride + column;
-    if (args.kind == VMT_MATMUL_RESIDUAL) ((device float *)out)[at] += args.scale * v;
-    else if (args.kind == VMT_MATMUL_LOGITS) ((device float *)out)[at] = args.scale * v;
-    else ((device T *)out)[at] = T(args.scale * v);
+    if (args.kind == VMT_MATMUL_RESIDUAL)
+        ((device float *)out)[at] += args.scale * v;
+    else if (args.kind == VMT_MATMUL_LOGITS)
+        ((device float *)out)[at] = args.scale * v;
+    else
+        ((device T *)out)[at] = T(args.scale * v);
 }
 
 #endif

@@ -2,8 +2,8 @@
  *                                                                                reference: ops/gpu_matmul_test.c
  * Buffers   kernels/matmul.h.
  * Grid      threadgroups (ceil(num_blocks / 4), ceil(num_rows / 8)); 4 simdgroups, each has a block: 8 rows of one
- *           weight, or 4 of gate and the same 4 of up.  A simdgroup is 4 groups of 8 lanes; a group has 2 rows, its lane
- *           k takes segments k, k + 8, ... so that the four groups ask for the same addresses of x.
+ *           weight, or 4 of gate and the same 4 of up.  A simdgroup is 4 groups of 8 lanes; a group has 2 rows, its
+ *           lane k takes segments k, k + 8, ... so that the four groups ask for the same addresses of x.
  * Memory    no threadgroup memory.  W is read once for 8 rows of x.
  * Requires  cols a whole number of segments; x and hidden rows on 16 bytes.
  * Numerics  float sums, as matvec. */
@@ -37,7 +37,8 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
     uint block_idx = tg.x * VMT_MATVEC_SIMDGROUPS + sg;
     if (block_idx >= args.num_blocks) return;
     bool is_gated = args.kind == VMT_MATMUL_GATED, has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
-    matmul_block block = matmul_find_block(args, block_idx, is_gated ? VMT_MATMUL_FEW_ROWS / 2 : VMT_MATMUL_FEW_ROWS);
+    matmul_block block =
+        matmul_find_block(args, block_idx, is_gated ? VMT_MATMUL_FEW_ROWS / 2 : VMT_MATMUL_FEW_ROWS);
     uint k_lane = lane % 8, group_row = block.first_row + lane / 8 * (is_gated ? 1 : ROWS);
 
     F rows[ROWS];
@@ -77,7 +78,8 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
         for (uint m = 0; m < X_ROWS; m++) {
             if (m >= num_x) continue;
             float v[F::VALUES];
-            matmul_load_x<F, T>(args, x, hidden, norm_weight, ulong(x_rows[m]) * args.x_stride, segment, v, &squares[m]);
+            matmul_load_x<F, T>(args, x, hidden, norm_weight, ulong(x_rows[m]) * args.x_stride, segment, v,
+                                &squares[m]);
 #pragma unroll
             for (uint r = 0; r < ROWS; r++) {
                 float sum = sums[r * X_ROWS + m];
@@ -109,7 +111,7 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
             float v = fma(sums[r * X_ROWS + m], norm_scale, matmul_bias(args, bias, column));
             if (is_gated) {
                 float up = fma(sums[X_ROWS + m], norm_scale, matmul_bias(args, bias, column + args.rows_0));
-                v = matmul_activate(args.act, v) * up;
+                v = activate(v, args.act) * up;
             }
             matmul_store<T>(args, out, first_x + m, column, v);
         }
@@ -117,6 +119,7 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
 }
 
 // ---- instantiations
-#define MATMUL_FEW(format, type, T)                                               \
-    template [[host_name("matmul_few_" #format "_" #type)]] [[kernel]] decltype(matmul_few<quant_##format<T>, T>) matmul_few<quant_##format<T>, T>;
+#define MATMUL_FEW(format, type, T)                                     \
+    template [[host_name("matmul_few_" #format "_" #type)]] [[kernel]] \
+    decltype(matmul_few<quant_##format<T>, T>) matmul_few<quant_##format<T>, T>;
 VMT_MATMUL_FORMATS(MATMUL_FEW)

@@ -14,10 +14,6 @@
 #define VMT_MATMUL_HAS_ROW_IDS 2u
 #define VMT_MATMUL_HAS_BIAS    4u
 
-#define VMT_MATMUL_SILU      0u
-#define VMT_MATMUL_GELU_TANH 1u
-#define VMT_MATMUL_GELU      2u
-
 /* Rows of W in a block: a simdgroup's in matvec and matmul_few, a threadgroup's in matmul_tiled. */
 #define VMT_MATVEC_ROWS       4u
 #define VMT_MATMUL_FEW_ROWS   8u
@@ -37,7 +33,7 @@ typedef struct vmt_matmul_kargs {
     uint32_t begin_1, begin_2, num_blocks;
     uint32_t x_stride, out_stride; /* elements */
     uint32_t out_column;           /* of weights[0]'s first row in a row of out, and in bias */
-    uint32_t kind, flags, act;
+    uint32_t kind, flags, act;     /* act: as kernels/activation.h has them */
     float norm_eps, scale;
 } vmt_matmul_kargs;
 

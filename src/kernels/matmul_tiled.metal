@@ -1,8 +1,8 @@
 /* matmul_tiled: out = epilogue(x W^T) for many rows of x, in tiles.   reference: ops/gpu_matmul_test.c
  *
  * Buffers   kernels/matmul.h; the norm can't be fused, so hidden and norm_weight are never read.
- * Grid      threadgroups (num_blocks, ceil(num_rows / 64)); 4 simdgroups.  A block is 64 rows of one weight, or 32 of gate
- *           and the same 32 of up.  Simdgroup s has rows 32 (s / 2) .. + 32 of x; of the block's rows it has 16 at
+ * Grid      threadgroups (num_blocks, ceil(num_rows / 64)); 4 simdgroups.  A block is 64 rows of one weight, or 32 of
+ *           gate and the same 32 of up.  Simdgroup s has rows 32 (s / 2) .. + 32 of x; of the block's rows it has 16 at
  *           16 (s % 2) and 16 at 32 + 16 (s % 2), which makes gate and up of one output meet in one lane.
  * Memory    threadgroup: 32 columns of 64 rows of x and of W, dequantized to T; rows 8 elements apart in the banks.
  * Requires  cols a multiple of 8; x rows on 8 bytes.
@@ -51,13 +51,14 @@ void matmul_tiled(const device uchar *data_0 [[buffer(0)]],
     F row;
     row.open(weight == 0 ? data_0 : weight == 1 ? data_1 : data_2,
              weight == 0 ? scales_0 : weight == 1 ? scales_1 : scales_2,
-             weight == 0 ? biases_0 : weight == 1 ? biases_1 : biases_2, min(w_row, block.num_rows - 1), args.row_bytes,
-             args.cols, args.group_shift);
+             weight == 0 ? biases_0 : weight == 1 ? biases_1 : biases_2, min(w_row, block.num_rows - 1),
+             args.row_bytes, args.cols, args.group_shift);
     bool has_x = first_x + tile_row < args.num_rows;
     uint x_row = has_x ? first_x + tile_row : 0;
     if ((args.flags & VMT_MATMUL_HAS_ROW_IDS) != 0) x_row = uint(row_ids[x_row]);
     const device T *x_from = x + ulong(x_row) * args.x_stride;
-    threadgroup T *x_to = x_tile + tile_row * TILE_STRIDE + tile_col, *w_to = w_tile + tile_row * TILE_STRIDE + tile_col;
+    threadgroup T *x_to = x_tile + tile_row * TILE_STRIDE + tile_col;
+    threadgroup T *w_to = w_tile + tile_row * TILE_STRIDE + tile_col;
 
     frag_c sums[4]; /* [rows of x][gate, up] */
 #pragma unroll
@@ -101,7 +102,7 @@ void matmul_tiled(const device uchar *data_0 [[buffer(0)]],
                 low += matmul_bias(args, bias, block.out_column + n);
                 if (is_gated) {
                     high += matmul_bias(args, bias, block.out_column + n + args.rows_0);
-                    low = matmul_activate(args.act, low) * high;
+                    low = activate(low, args.act) * high;
                 }
                 matmul_store<T>(args, out, out_row, block.out_column + n, low);
             }
@@ -114,6 +115,7 @@ void matmul_tiled(const device uchar *data_0 [[buffer(0)]],
 }
 
 // ---- instantiations
-#define MATMUL_TILED(format, type, T)                                               \
-    template [[host_name("matmul_tiled_" #format "_" #type)]] [[kernel]] decltype(matmul_tiled<quant_##format<T>, T>) matmul_tiled<quant_##format<T>, T>;
+#define MATMUL_TILED(format, type, T)                                     \
+    template [[host_name("matmul_tiled_" #format "_" #type)]] [[kernel]] \
+    decltype(matmul_tiled<quant_##format<T>, T>) matmul_tiled<quant_##format<T>, T>;
 VMT_MATMUL_FORMATS(MATMUL_TILED)

@@ -2,8 +2,8 @@
  *
  * Buffers   kernels/matmul.h.
  * Math      sums of scale * (q . x') + bias * sum(x) over segments, where x' is x times the segment's factors.
- * Grid      threadgroups (ceil(num_blocks / 4), num_rows); 4 simdgroups, each has a block: 4 rows of one weight, or 2 of
- *           gate and the same 2 of up.  Lane l takes segments l, l + 32, ...
+ * Grid      threadgroups (ceil(num_blocks / 4), num_rows); 4 simdgroups, each has a block: 4 rows of one weight, or 2
+ *           of gate and the same 2 of up.  Lane l takes segments l, l + 32, ...
  * Memory    no threadgroup memory.  W is read once, x once by every simdgroup.
  * Requires  cols a whole number of segments; x and hidden rows on 16 bytes.
  * Numerics  float sums.  Within the type's own rounding of the reference: x is read as T, out is rounded to T. */
@@ -87,13 +87,14 @@ void matvec(const device uchar *data_0 [[buffer(0)]],
         float v = fma(sums[r], norm_scale, matmul_bias(args, bias, column));
         if (is_gated) {
             float up = fma(sums[r + ROWS / 2], norm_scale, matmul_bias(args, bias, column + args.rows_0));
-            v = matmul_activate(args.act, v) * up;
+            v = activate(v, args.act) * up;
         }
         matmul_store<T>(args, out, tg.y, column, v);
     }
 }
 
 // ---- instantiations
-#define MATVEC(format, type, T)                                               \
-    template [[host_name("matvec_" #format "_" #type)]] [[kernel]] decltype(matvec<quant_##format<T>, T>) matvec<quant_##format<T>, T>;
+#define MATVEC(format, type, T)                                     \
+    template [[host_name("matvec_" #format "_" #type)]] [[kernel]] \
+    decltype(matvec<quant_##format<T>, T>) matvec<quant_##format<T>, T>;
 VMT_MATMUL_FORMATS(MATVEC)

@@ -4,8 +4,7 @@
 
 #include "kernels/load.h"
 
-template <typename W>
-struct quant_dense {
+template <typename W> struct quant_dense {
     enum { VALUES = 8, PARTS = 1, HAS_BIAS = 0 };
     const device W *row;
     uint cols;

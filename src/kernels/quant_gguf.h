@@ -1,13 +1,12 @@
-/* kernels/quant_gguf.h: GGUF's blocks of 32 in place.  quant_mlx.h says what a format is, tensor/quant.h has the layouts.
+/* kernels/quant_gguf.h: GGUF's blocks of 32 in place.  quant_mlx.h says what a format is, tensor/quant.h has layouts.
  *
- * Blocks of 18, 22 and 34 bytes begin on 2 bytes only, so all loads here are of 16 bits, and of 8 bits for MXFP4's 17. */
+ * Blocks of 18, 22 and 34 bytes begin on 2 bytes only, so loads here are of 16 bits, and of 8 for MXFP4's 17. */
 #ifndef VMT_KERNELS_QUANT_GGUF_H
 #define VMT_KERNELS_QUANT_GGUF_H
 
 #include "kernels/quant_mlx.h"
 
-template <typename T>
-struct quant_q8_0 {
+template <typename T> struct quant_q8_0 {
     enum { VALUES = 16, PARTS = 1, HAS_BIAS = 0, BLOCK = 34 };
     const device uchar *row;
 
@@ -39,8 +38,7 @@ struct quant_q8_0 {
 
 /* Nibbles with or without a fifth bit, with a min or a fixed zero.  Byte i of a block's quants has element i low and
  * i + 16 high; a segment is 8 bytes. */
-template <bool IS_FIVE, bool HAS_MIN>
-struct quant_nibbles {
+template <bool IS_FIVE, bool HAS_MIN> struct quant_nibbles {
     enum {
         VALUES = 16,
         PARTS = 1,
@@ -108,8 +106,7 @@ template <typename T> using quant_q4_1 = quant_nibbles<false, true>;
 template <typename T> using quant_q5_0 = quant_nibbles<true, false>;
 template <typename T> using quant_q5_1 = quant_nibbles<true, true>;
 
-template <typename T>
-struct quant_mxfp4 {
+template <typename T> struct quant_mxfp4 {
     enum { VALUES = 16, PARTS = 1, HAS_BIAS = 0, BLOCK = 17 };
     const device uchar *row;
 

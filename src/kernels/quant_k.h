@@ -15,8 +15,7 @@ METAL_FUNC void k_scales(const device uint *packed, uint pair, thread uint *scal
 }
 
 /* Q4_K, Q5_K.  A segment is 8 bytes of quants: 8 elements of an even sub-block and the same 8 of the next. */
-template <bool IS_FIVE>
-struct quant_km {
+template <bool IS_FIVE> struct quant_km {
     enum { VALUES = 16, PARTS = 2, HAS_BIAS = 1, HIGH = 16, QUANTS = IS_FIVE ? 48 : 16, BLOCK = QUANTS + 128 };
     const device uchar *row;
 
@@ -74,8 +73,7 @@ template <typename T> using quant_q4_k = quant_km<false>;
 template <typename T> using quant_q5_k = quant_km<true>;
 
 /* A segment is the 4 elements at one offset of each of a half's 4 quarters: every byte is read once. */
-template <typename T>
-struct quant_q6_k {
+template <typename T> struct quant_q6_k {
     enum { VALUES = 16, PARTS = 4, HAS_BIAS = 1, HIGH = 128, SCALES = 192, D = 208, BLOCK = 210 };
     const device uchar *row;
 

@@ -3,28 +3,27 @@
  * A format of the matmuls is a struct that knows one row of a weight:
  *
  *   VALUES             columns that a lane takes at a time: a segment
- *   PARTS, HAS_BIAS    a segment's VALUES / PARTS first values have scale[0] and bias[0], the next ones scale[1] ...
+ *   PARTS, HAS_BIAS    a segment's first VALUES / PARTS values have scale[0] and bias[0], the next ones scale[1] ...
  *   open()             row row_idx of a matrix; row_bytes, num_cols and group_shift are the matrix's
  *   column(segment)    where its first value stands; at(i): where value i stands, from there.  Segments cover a row
  *   raw()              the segment's values, such that the weight is scale * factor(i) * q[i] + bias
  *   run()              16 neighbouring weights from a column that is a multiple of 16
  *
- * factor(i) is a power of two, known when the kernel is compiled: quants are masked where they lie in their word and not
+ * factor(i) is a power of two, known when the kernel is compiled: quants are masked where they lie in their word, not
  * shifted, and a matvec multiplies x by factor(i) once for all rows instead. */
 #ifndef VMT_KERNELS_QUANT_MLX_H
 #define VMT_KERNELS_QUANT_MLX_H
 
 #include "kernels/load.h"
 
-template <uint BITS, typename T>
-struct quant_mlx {
+template <uint BITS, typename T> struct quant_mlx {
     enum { VALUES = 16, PARTS = 1, HAS_BIAS = 1, WORDS = (BITS + 1) / 2 };
     const device uchar *row;
     const device T *scales, *biases;
     uint group_shift;
 
-    void open(const device uchar *data, const device uchar *scale_data, const device uchar *bias_data, ulong row_idx,
-              uint row_bytes, uint num_cols, uint shift) {
+    void open(const device uchar *data, const device uchar *scale_data, const device uchar *bias_data,
+              ulong row_idx, uint row_bytes, uint num_cols, uint shift) {
         row = data + row_idx * row_bytes;
         scales = (const device T *)scale_data + row_idx * (num_cols >> shift);
         biases = (const device T *)bias_data + row_idx * (num_cols >> shift);
@@ -50,7 +49,8 @@ struct quant_mlx {
             for (uint i = 0; i < BITS / 2; i++) w[i] = p[i];
         } else {
             const device ushort *p = (const device ushort *)row + segment * BITS;
-            for (uint i = 0; i < WORDS; i++) w[i] = uint(p[2 * i]) | (2 * i + 1 < BITS ? uint(p[2 * i + 1]) << 16 : 0u);
+            for (uint i = 0; i < WORDS; i++)
+                w[i] = uint(p[2 * i]) | (2 * i + 1 < BITS ? uint(p[2 * i + 1]) << 16 : 0u);
         }
     }
     void raw(uint segment, thread float *q, thread float *scale, thread float *bias) const {
@@ -92,8 +92,7 @@ METAL_FUNC float e8m0_large(uint e) {
     return as_type<float>(min(e + 14u, 255u) << 23);
 }
 
-template <typename T>
-struct quant_mlxfp4 {
+template <typename T> struct quant_mlxfp4 {
     enum { VALUES = 16, PARTS = 1, HAS_BIAS = 0 };
     const device uchar *row, *scales;
 

@@ -6,10 +6,6 @@
 
 #define NUM_BUFFERS 15u
 
-_Static_assert(VMT_ACT_SILU == VMT_MATMUL_SILU && VMT_ACT_GELU_TANH == VMT_MATMUL_GELU_TANH &&
-                   VMT_ACT_GELU == VMT_MATMUL_GELU,
-               "kernels know activations by these numbers");
-
 /* ---- formats */
 
 /* What the kernels' formats are called and need; src/kernels/quant_*.h has them.  Alignment is that of their widest

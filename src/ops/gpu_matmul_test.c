@@ -1,5 +1,5 @@
-/* ops/gpu_matmul_test.c: every format, type and regime against sums in double over dequantized weights; fused norms, row
- * gathers, biases, residuals, gates, logits; the embedding gather.  argv[1]: the driver, default host. */
+/* ops/gpu_matmul_test.c: every format, type and regime against sums in double over dequantized weights and against MLX;
+ * fused norms, row gathers, biases, residuals, gates, logits; the embedding gather.  argv[1]: driver, default host. */
 #include "ops/gpu_embed.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@
 
 #include "backend/test_gpu.h"
 #include "base/rng.h"
-#include "tensor/quant.h"
+#include "tensor/test_mlx.h"
 
 static const struct {
     vmt_dtype dtype;
@@ -503,6 +503,49 @@ static void refuses_what_no_kernel_takes(vmt_test *t) {
     close_fixture(&f);
 }
 
+/* ---- MLX's own numbers */
+
+static vmt_tensor to_device(fixture *f, const vmt_tensor *from) {
+    if (from->buffer == NULL) return *from;
+    vmt_tensor to = new_tensor(f, from->dtype, from->shape[0], from->shape[1]);
+    memcpy(vmt_tensor_data(&to), vmt_tensor_data(from), vmt_tensor_bytes(from));
+    return to;
+}
+
+static void products_are_those_of_mlx(vmt_test *t) {
+    static vmt_mlx_vector vectors[VMT_MLX_VECTORS_MAX];
+    static const uint32_t rows_max[] = {1, 16}; /* in tiles weights are rounded to T, which MLX does not do */
+    uint32_t count = vmt_test_mlx_vectors(t, vectors);
+    fixture f = open_fixture(t);
+    for (uint32_t i = 0; i < count * VMT_COUNT(rows_max); i++) {
+        const vmt_mlx_vector *v = &vectors[i / VMT_COUNT(rows_max)];
+        vmt_matrix m = v->matrix;
+        m.data = to_device(&f, &v->matrix.data);
+        m.scales = to_device(&f, &v->matrix.scales);
+        m.biases = to_device(&f, &v->matrix.biases);
+        vmt_gpu_matmul_args args = {
+            .weights = {m},
+            .num_weights = 1,
+            .type = v->x.dtype,
+            .x = to_device(&f, &v->x),
+            .kind = VMT_GPU_MATMUL_LOGITS,
+            .scale = 1,
+            .out = new_tensor(&f, VMT_F32, v->num_x, m.rows),
+            .count = VMT_COUNT_TOKENS,
+            .rows_max = rows_max[i % VMT_COUNT(rows_max)],
+        };
+        run(&f, &args, v->num_x);
+        const float *out = vmt_tensor_data(&args.out);
+        for (uint32_t n = 0; n < v->num_x * m.rows; n++) {
+            if (fabs((double)out[n] - v->y[n]) <= 1e-4 * (1 + fabs((double)v->y[n]))) continue;
+            vmt_test_fail(t, __FILE__, __LINE__, "%s: element %u is %g, MLX has %g", v->name, n, (double)out[n],
+                          (double)v->y[n]);
+        }
+        drop_buffers(&f);
+    }
+    close_fixture(&f);
+}
+
 /* ---- embedding */
 
 static void gathers_embeddings_of_every_format(vmt_test *t) {
@@ -554,6 +597,7 @@ static const vmt_test_case cases[] = {
     {"gates_with_every_activation", gates_with_every_activation},
     {"adds_to_the_residual", adds_to_the_residual},
     {"fuses_the_norm", fuses_the_norm},
+    {"products_are_those_of_mlx", products_are_those_of_mlx},
     {"counts_dispatches", counts_dispatches},
     {"refuses_what_no_kernel_takes", refuses_what_no_kernel_takes},
     {"gathers_embeddings_of_every_format", gathers_embeddings_of_every_format},

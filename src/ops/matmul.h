@@ -23,8 +23,8 @@ typedef struct vmt_weight {
  * does. */
 vmt_status vmt_weight_init(vmt_weight *out, vmt_backend *be, const vmt_tensor *parts, uint32_t num_parts,
                            bool *packed_out, vmt_err *err);
-/* The same from matrices of a file.  MLX's are repacked row by row to vmt_weight_dtype() first, which keeps their values
- * but for scales and biases as F16 (F32 ones are dequantized). */
+/* The same from matrices of a file.  MLX's are repacked row by row to vmt_weight_dtype() first, which keeps their
+ * values but for scales and biases as F16 (F32 ones are dequantized). */
 vmt_status vmt_weight_init_matrices(vmt_weight *out, vmt_backend *be, const vmt_matrix *parts, uint32_t num_parts,
                                     bool *packed_out, vmt_err *err);
 vmt_dtype vmt_weight_dtype(const vmt_matrix *matrix);

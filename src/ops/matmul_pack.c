@@ -84,7 +84,7 @@ static void pack_8(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *c
     }
 }
 
-/* MXFP4's values are halves of integers up to 12: five bits with a zero of 16 under half the scale hold them exactly. */
+/* MXFP4's values are halves of integers up to 12: five bits with a zero of 16 hold them under half the scale. */
 static void pack_mxfp4(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
                        uint32_t cols) {
     vmt_mm_layout layout = vmt_mm_layout_of(kind, cols);

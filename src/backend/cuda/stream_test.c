@@ -1,5 +1,5 @@
-/* backend/cuda/stream_test.c: command buffers over a driver that only takes notes: what is launched when, how graphs are
- * put together, completion, failures.  No card and no library. */
+/* backend/cuda/stream_test.c: command buffers over a driver that only takes notes: what is launched when, how graphs
+ * are put together, completion, failures.  No card and no library. */
 #include "backend/cuda/stream.h"
 #include "base/test.h"
 
@@ -9,7 +9,8 @@
 
 #define NOTES_MAX 8192u
 
-/* ---- a driver of notes: "L1 " a launch of kernel 1, "G" a graph's launch, "N2(1) " a node of kernel 2 that waits for 1 */
+/* ---- a driver of notes: "L1:7 " a launch of kernel 1 with argument 7, "G " a graph's launch, "N2(1) " a node of
+ * kernel 2 that waits for 1, "E" an empty node */
 
 static struct notes {
     char text[NOTES_MAX];
