@@ -7,7 +7,7 @@ usage: bench/h100.py [--out DIR] [--only build,test,sanitize,time,yardsticks] [-
     build       tools/build_gpu_tests, and every kernel compiled into build-gpu/cubins
     test        each GPU test program on the card
     sanitize    the same under memcheck, racecheck, synccheck and initcheck; a planted race must be found
-    time        ops/gpu_bench.c
+    time        the benchmarks of src/ops/gpu_*_bench.c
     yardsticks  copies, matmuls and attention of torch at the same sizes
 
 Results go to DIR as text and CSV (DIR is build-gpu/results unless given).  The last line counts what failed."""
@@ -142,11 +142,14 @@ def sanitize(options, env):
 
 
 def timings(options, env):
-    done = subprocess.run([str(BUILD / "ops_gpu_bench"), device()], cwd=ROOT, env=env, text=True, capture_output=True)
-    (options.out / "kernels.csv").write_text(done.stdout)
-    print(done.stdout, done.stderr)
-    if done.returncode != 0:
-        fail("time")
+    for program in sorted(glob.glob(str(BUILD / "ops_gpu_*_bench"))):
+        name = os.path.basename(program)
+        if options.filter not in name:
+            continue
+        code, text = run_test(options, env, program, [], name, options.seconds)
+        print(f"{name}\n{text}", flush=True)
+        if code != 0 or "WRONG" in text:
+            fail(f"{name}: {code}")
 
 
 YARDSTICKS = r"""
