@@ -167,7 +167,7 @@ static void pool_rows(vmt_engine *engine, const vmt_scheduled *scheduled, const 
     vmt_generation *gen = ((vmt_sequence *)scheduled->seq)->gen;
     vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * gen->pool.width, plan->num_pooled);
     if (!scheduled->samples) return;
-    note_times(gen, now_ns);
+    vmt_engine_note_times(gen, now_ns);
     vmt_pool_finish(&gen->pool);
     vmt_engine_end_generation(engine, gen, VMT_FINISH_STOP, NULL);
 }
