@@ -67,7 +67,8 @@ function(vmt_kernels table out_sources out_objects)
 endfunction()
 
 file(GLOB VMT_METAL_FILES CONFIGURE_DEPENDS src/kernels/*.metal)
-vmt_kernels(kernel_table VMT_KERNEL_SOURCES VMT_KERNEL_OBJECTS FILES ${VMT_METAL_FILES})
+vmt_kernels(kernel_table VMT_KERNEL_SOURCES VMT_KERNEL_OBJECTS
+  EMBED vmt_cuda_shim=${CMAKE_SOURCE_DIR}/src/backend/cuda/shim.h FILES ${VMT_METAL_FILES})
 if(VMT_TESTS)
   vmt_kernels(test_kernels VMT_TEST_KERNEL_SOURCES VMT_TEST_KERNEL_OBJECTS
     FILES ${CMAKE_SOURCE_DIR}/src/backend/test_kernels.metal ${CMAKE_SOURCE_DIR}/src/backend/fault_kernels.metal)

@@ -1,4 +1,5 @@
 #include "backend/gpu.h"
+#include "backend/cuda/cuda.h"
 #include "backend/host/host.h"
 #include "backend/metal/metal_gpu.h"
 #include "base/str.h"
@@ -15,8 +16,13 @@ static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
     return vmt_host_gpu_open(out, NULL, err);
 }
 
+static vmt_status open_cuda(vmt_gpu **out, vmt_err *err) {
+    return vmt_cuda_gpu_open(out, NULL, err);
+}
+
 static const struct driver drivers[] = {
     {"metal", vmt_metal_gpu_open},
+    {"cuda", open_cuda},
     {"host", open_host},
 };
 

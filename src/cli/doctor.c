@@ -1,5 +1,6 @@
 /* vmetal doctor: what this machine has, and what would keep a server from working well on it. */
 #include "backend/cpu/cpu.h"
+#include "backend/gpu.h"
 #include "base/file.h"
 #include "cli/command_error.h"
 #include "cli/commands.h"
@@ -80,7 +81,27 @@ static void show_hardware(struct doctor *d) {
     double total = (double)vmt_cpu_memory_bytes(), available = (double)vmt_cpu_memory_available_bytes();
     line("memory", "%.1f GB, %.1f GB available", total * 1e-9, available * 1e-9);
     if (available < 1e9) finding(d, "less than 1 GB is available: only the smallest models will load");
-    line("devices", "cpu: yes; metal, cuda: not in this build");
+}
+
+/* What a driver says of its device, or why there is none. */
+static void show_gpu(const char *driver) {
+    vmt_gpu *gpu;
+    vmt_err err = {0};
+    if (vmt_gpu_open(&gpu, driver, &err) != VMT_OK) {
+        line(driver, "no: %s", err.msg);
+        return;
+    }
+    const vmt_gpu_caps *caps = &gpu->caps;
+    line(driver, "%s, %u cores, %.1f GB to use, buffers to %.1f GB, %s memory", caps->name, caps->num_cores,
+         (double)caps->working_set_bytes * 1e-9, (double)caps->buffer_bytes_max * 1e-9,
+         caps->is_unified ? "unified" : "its own");
+    vmt_gpu_close(gpu);
+}
+
+static void show_devices(void) {
+    static const char *const drivers[] = {"metal", "cuda", "host"};
+    line("cpu", "yes");
+    for (size_t i = 0; i < VMT_COUNT(drivers); i++) show_gpu(drivers[i]);
 }
 
 static void show_limits(struct doctor *d) {
@@ -127,6 +148,7 @@ static int run(const void *options) {
     if (d.arena == NULL) return vmt_command_fail("doctor", VMT_E_NO_MEMORY, &err);
     line("vmetal", "%s", VMT_VERSION);
     show_hardware(&d);
+    show_devices();
     show_limits(&d);
     show_model(&d);
     if (d.num_findings == 0) {

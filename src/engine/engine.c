@@ -95,6 +95,7 @@ void vmt_engine_destroy(vmt_engine *engine) {
 
 static void accept(vmt_engine *engine, vmt_generation *gen) {
     vmt_link_append(&engine->live, &gen->live);
+    engine->num_holdable += gen->may_be_held;
     engine->is_settled = false;
     if (atomic_load(&engine->is_dead)) {
         vmt_engine_end_generation(engine, gen, VMT_FINISH_ERROR, "the model failed for good");

@@ -40,6 +40,7 @@ struct vmt_engine {
     vmt_sample_builder *samples;
     vmt_flight flights[VMT_FLIGHTS_MAX];
     uint32_t first_flight, num_flights;
+    uint32_t num_holdable; /* live generations that may be held */
     uint64_t collected_ns; /* the last one */
 
     vmt_link_list live; /* generations not ended, in order of arrival */

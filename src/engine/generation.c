@@ -152,6 +152,9 @@ static bool init_generation(vmt_generation *gen, const vmt_generation_limits *li
 
     if (!copy_sampling(gen, &params->sampling, arena) || !copy_end_ids(gen, limits, arena)) return false;
     if (limits->is_device && !copy_for_device(gen, limits->vocab, arena)) return false;
+    const vmt_sampling *s = &gen->sampling;
+    gen->may_be_held = params->constraints || s->min_tokens > 0 || s->num_bad_words > 0 || s->num_logit_bias > 0 ||
+                       vmt_sampling_has_penalties(s);
     if (!init_prompt_scores(gen, limits->vocab, arena)) return false;
     vmt_str salt = {0};
     if (params->cache_salt.len > 0) {

@@ -42,6 +42,7 @@ struct vmt_generation {
     const vmt_edit *biases; /* [num_biases] */
     uint32_t num_biases;
     const uint32_t *allowed;
+    bool may_be_held; /* constrained, or with edits: it may have to sit a step out */
 
     vmt_inbox_entry in;
     vmt_outbox_entry out;

@@ -7,6 +7,7 @@
 
 static void end_all_links(vmt_engine *engine, vmt_generation *gen) {
     vmt_link_remove(&engine->live, &gen->live);
+    engine->num_holdable -= gen->may_be_held;
     vmt_inbox_withdraw(gen->inbox, &gen->in);
     gen->out.is_ending = true;
 }

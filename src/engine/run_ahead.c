@@ -42,7 +42,8 @@ static void take_off(vmt_engine *engine, vmt_flight *flight) {
 /* Running ones first: those that wait must not take the room of one that can go on. */
 static void hold_over_budget(vmt_engine *engine, bool is_running, uint32_t *edits_left) {
     for (vmt_link *link = engine->live.head; link; link = link->next) {
-        for (uint32_t i = 0; i < link->gen->n; i++) {
+        uint32_t n = link->gen->may_be_held ? link->gen->n : 0;
+        for (uint32_t i = 0; i < n; i++) {
             vmt_sequence *s = &link->gen->seqs[i];
             if ((s->seq.state == VMT_SEQ_RUNNING) != is_running || s->seq.is_paused || s->seq.is_held) continue;
             uint32_t num_edits = vmt_sample_edits_of(s);
@@ -52,13 +53,15 @@ static void hold_over_budget(vmt_engine *engine, bool is_running, uint32_t *edit
     }
 }
 
-/* Who sits the next step out: constrained sequences whose last token is not known, and those whose lists of edits do not
- * fit into one step with the others'. */
+/* Who sits the next step out: constrained sequences whose last token is not known, and those whose lists of edits do
+ * not fit into one step with the others'. */
 static void hold_some(vmt_engine *engine) {
+    if (engine->num_holdable == 0) return;
     uint64_t num_edits = 0;
     uint32_t edits_left = vmt_sample_edits_max(engine->runner.vocab, engine->config.sched.max_model_len);
     for (vmt_link *link = engine->live.head; link; link = link->next) {
-        for (uint32_t i = 0; i < link->gen->n; i++) {
+        uint32_t n = link->gen->may_be_held ? link->gen->n : 0;
+        for (uint32_t i = 0; i < n; i++) {
             vmt_sequence *s = &link->gen->seqs[i];
             s->seq.is_held = s->masked && s->seq.num_expected > 0;
             num_edits += vmt_sample_edits_of(s);

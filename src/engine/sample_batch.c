@@ -58,6 +58,7 @@ void vmt_sample_builder_destroy(vmt_sample_builder *b) {
 
 uint32_t vmt_sample_edits_of(const vmt_sequence *s) {
     const vmt_generation *gen = s->gen;
+    if (!gen->may_be_held) return 0;
     return gen->num_end_ids + gen->sampling.num_bad_words + gen->num_biases + s->counts.num_counts;
 }
 

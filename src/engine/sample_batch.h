@@ -1,5 +1,5 @@
-/* engine/sample_batch.h: how the rows of a step are sampled and scored, as the arrays a device runs.  Engine thread; all
- * memory is taken in create(). */
+/* engine/sample_batch.h: how the rows of a step are sampled and scored, as the arrays a device runs.  Engine thread;
+ * all memory is taken in create(). */
 #ifndef VMT_ENGINE_SAMPLE_BATCH_H
 #define VMT_ENGINE_SAMPLE_BATCH_H
 

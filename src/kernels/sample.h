@@ -12,8 +12,8 @@ using namespace metal;
 
 constant constexpr uint ROW_THREADS = 1024;
 constant constexpr uint ROW_SIMDGROUPS = 32;
-constant constexpr uint ROW_THRESHOLDS = 8; /* that one pass weighs */
-constant constexpr uint ROW_COLUMNS = 10;   /* ROW_THRESHOLDS, and two more */
+constant constexpr uint ROW_THRESHOLDS = 8;      /* that one pass weighs */
+constant constexpr uint ROW_COLUMNS = 10;        /* ROW_THRESHOLDS, and two more */
 constant constexpr uint KEY_ABSENT = 0x007fffff; /* of minus infinity; NaNs have 0 */
 constant constexpr uint KEY_INFINITE = 0xff800000;
 constant constexpr uint ID_MAX = 0xffffffff;
@@ -91,9 +91,10 @@ METAL_FUNC float row_total(thread const logit_row &row, thread const row_memory 
     return row_sum(row, m, sum);
 }
 
-/* One pass over the kept keys: into totals, the sums of those >= bound[k]; and the least and greatest in [low, high). */
-METAL_FUNC void row_weigh(thread const logit_row &row, thread const row_memory &m, bool by_count, uint low, uint high,
-                          uint step, thread uint &least, thread uint &greatest) {
+/* One pass over the kept keys: into totals, the sums of those from each threshold upwards; and the least and greatest in
+ * [low, high). */
+METAL_FUNC void row_weigh(thread const logit_row &row, thread const row_memory &m, bool by_count, uint low,
+                          uint high, uint step, thread uint &least, thread uint &greatest) {
     float sums[ROW_THRESHOLDS];
     for (uint k = 0; k < ROW_THRESHOLDS; k++) sums[k] = 0.0f;
     uint first = ID_MAX, last = 0;
@@ -132,8 +133,10 @@ METAL_FUNC uint row_search(thread const logit_row &row, thread const row_memory 
         for (uint k = 0; k < ROW_THRESHOLDS; k++) {
             uint bound = low + step * (k + 1);
             if (bound >= high) break;
-            if (m.totals[k] >= target) next_low = bound;
-            else if (next_high == high) next_high = bound;
+            if (m.totals[k] >= target)
+                next_low = bound;
+            else if (next_high == high)
+                next_high = bound;
         }
         /* What the bracket really holds. */
         if (least == greatest) {
@@ -163,8 +166,10 @@ METAL_FUNC uint row_find(thread const logit_row &row, thread const row_memory &m
         float sum = 0.0f;
         for (uint id = from + row.lane; id < to; id += 32) {
             uint key = row_key(row, id);
-            if (of_ties) sum += key == row.cut ? 1.0f : 0.0f;
-            else if (row_keeps(row, key, id)) sum += row_weight(row, key);
+            if (of_ties)
+                sum += key == row.cut ? 1.0f : 0.0f;
+            else if (row_keeps(row, key, id))
+                sum += row_weight(row, key);
         }
         if (is_last && !is_first) {
             float running = before + simd_prefix_inclusive_sum(sum);

@@ -353,9 +353,11 @@ void score_rows(const device uint *logits [[buffer(0)]],
 }
 
 // ---- instantiations
-template [[host_name("resolve_tokens")]] [[kernel]] decltype(resolve_tokens<SAMPLE_THREADS>) resolve_tokens<SAMPLE_THREADS>;
-template [[host_name("sample_edit")]] [[kernel]] decltype(sample_edit<SAMPLE_THREADS>) sample_edit<SAMPLE_THREADS>;
-template [[host_name("sample_restore")]] [[kernel]] decltype(sample_restore<SAMPLE_THREADS>) sample_restore<SAMPLE_THREADS>;
-template [[host_name("sample_max")]] [[kernel]] decltype(sample_max<SAMPLE_THREADS>) sample_max<SAMPLE_THREADS>;
-template [[host_name("sample_pick")]] [[kernel]] decltype(sample_pick<0>) sample_pick<0>;
-template [[host_name("score_rows")]] [[kernel]] decltype(score_rows<VMT_SCORE_TOPS_MAX>) score_rows<VMT_SCORE_TOPS_MAX>;
+#define SAMPLE_KERNEL(name, kernel_name, n) \
+    template [[host_name(name)]] [[kernel]] decltype(kernel_name<n>) kernel_name<n>;
+SAMPLE_KERNEL("resolve_tokens", resolve_tokens, SAMPLE_THREADS)
+SAMPLE_KERNEL("sample_edit", sample_edit, SAMPLE_THREADS)
+SAMPLE_KERNEL("sample_restore", sample_restore, SAMPLE_THREADS)
+SAMPLE_KERNEL("sample_max", sample_max, SAMPLE_THREADS)
+SAMPLE_KERNEL("sample_pick", sample_pick, 0)
+SAMPLE_KERNEL("score_rows", score_rows, VMT_SCORE_TOPS_MAX)

@@ -268,7 +268,7 @@ static vmt_status load(struct loader *l) {
 }
 
 vmt_status vmt_gpu_weights_load(vmt_gpu_weights *out, const vmt_model_config *config, const vmt_weight_file *file,
-                                vmt_gpu *gpu, vmt_err *err) {
+                                vmt_gpu *gpu, vmt_dtype type, vmt_err *err) {
     struct loader l = {
         .out = out,
         .config = config,
@@ -279,7 +279,7 @@ vmt_status vmt_gpu_weights_load(vmt_gpu_weights *out, const vmt_model_config *co
         .err = err,
     };
     out->gpu = gpu;
-    out->type = type_of(config);
+    out->type = type != VMT_NUM_DTYPES ? type : type_of(config);
     out->num_layers = config->num_layers;
     out->layers = calloc(config->num_layers, sizeof *out->layers);
     l.tensors = calloc(l.tensors_max, sizeof(vmt_tensor *));

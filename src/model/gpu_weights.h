@@ -27,7 +27,7 @@ typedef struct vmt_gpu_layer {
 
 typedef struct vmt_gpu_weights {
     vmt_gpu *gpu;
-    vmt_dtype type; /* of activations: what the file computes in, F16 for quantized ones of GGUF */
+    vmt_dtype type; /* of activations */
     vmt_gpu_weight embed;
     vmt_tensor final_norm;
     vmt_gpu_linear head;
@@ -39,9 +39,10 @@ typedef struct vmt_gpu_weights {
     uint32_t num_views;
 } vmt_gpu_weights;
 
-/* out must be zeroed; reset() also after a failure. */
+/* out must be zeroed; reset() also after a failure.  type: of activations, F32, F16 or BF16; VMT_NUM_DTYPES: what the
+ * file computes in, F16 for quantized ones. */
 vmt_status vmt_gpu_weights_load(vmt_gpu_weights *out, const vmt_model_config *config, const vmt_weight_file *file,
-                                vmt_gpu *gpu, vmt_err *err);
+                                vmt_gpu *gpu, vmt_dtype type, vmt_err *err);
 void vmt_gpu_weights_reset(vmt_gpu_weights *weights);
 
 #endif

@@ -1,5 +1,5 @@
-/* model/weight_map.h: which tensors a model's file must have, by the family's names, and their shapes: what every
- * loader of weights shares.
+/* model/weight_map.h: which tensors a model's file must have, by the family's names, and their shapes: what all loaders
+ * of weights share.
  *
  * A layer has four linear layers, each over up to three matrices that read the same input: their rows stand one after
  * the other in its output. */

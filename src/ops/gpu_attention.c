@@ -40,7 +40,7 @@ vmt_gpu_attention_plan vmt_gpu_attention_plan_make(const vmt_gpu_attention_shape
     uint32_t chunks = ceil_div(group, rows / 4); /* 4 query rows or more in a tile */
     vmt_gpu_attention_plan plan = {
         .tile_heads = ceil_div(group, chunks),
-        .has_tiles = s->dtype != VMT_F32 || s->head_dim <= 256,
+        .has_tiles = vmt_gpu_kv_has_tiles(s->head_dim) && (s->dtype != VMT_F32 || s->head_dim <= 256),
     };
     plan.tile_tokens = rows / plan.tile_heads;
     /* A context of n keys has at most n / PART_KEYS_MIN + 1 parts. */

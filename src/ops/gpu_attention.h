@@ -27,7 +27,7 @@
 typedef struct vmt_gpu_attention_plan {
     uint32_t tile_heads;  /* query heads of one KV head in a tile; with */
     uint32_t tile_tokens; /* so many query rows each */
-    bool has_tiles;       /* no: each row of a prefill becomes parts too (F32 with heads of 512) */
+    bool has_tiles;       /* no: each row of a prefill becomes parts too (F32 with heads of 512, odd head sizes) */
     uint32_t parts_max, merges_max, tiles_max; /* rows of the lists */
     uint32_t partials_max;                     /* results of parts that are merged */
     size_t partials_bytes;                     /* scratch for them */

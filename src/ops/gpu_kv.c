@@ -2,18 +2,22 @@
 #include "ops/gpu_kv.h"
 #include "base/checked.h"
 
-#define ALIGN 256u
+#define ALIGN        256u
+#define HEAD_DIM_MAX 512u
 
-static const uint32_t head_dims[] = {16, 32, 64, 80, 96, 112, 128, 192, 256, 512};
+static const uint32_t tiled_head_dims[] = {16, 32, 64, 80, 96, 112, 128, 192, 256, 512};
+
+bool vmt_gpu_kv_has_tiles(uint32_t head_dim) {
+    bool found = false;
+    for (size_t i = 0; i < VMT_COUNT(tiled_head_dims); i++) found = found || tiled_head_dims[i] == head_dim;
+    return found;
+}
 
 vmt_status vmt_gpu_kv_check(const vmt_gpu_kv_layout *layout, vmt_err *err) {
-    bool found = false;
-    for (size_t i = 0; i < VMT_COUNT(head_dims); i++) found = found || head_dims[i] == layout->head_dim;
-    if (!found) {
-        return vmt_fail(
-            err, VMT_E_UNSUPPORTED,
-            "heads of %u elements; the GPU's attention knows 16, 32, 64, 80, 96, 112, 128, 192, 256, 512",
-            layout->head_dim);
+    if (layout->head_dim == 0 || layout->head_dim % 8 != 0 || layout->head_dim > HEAD_DIM_MAX) {
+        return vmt_fail(err, VMT_E_UNSUPPORTED,
+                        "heads of %u elements; the GPU's attention knows multiples of 8 to %u", layout->head_dim,
+                        HEAD_DIM_MAX);
     }
     if (layout->block_size != 8 && layout->block_size != 16 && layout->block_size != 32) {
         return vmt_fail(err, VMT_E_INVALID, "block size is %u, supported are 8, 16 and 32", layout->block_size);

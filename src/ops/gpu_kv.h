@@ -23,7 +23,10 @@ typedef struct vmt_gpu_kv {
     vmt_tensor k_scale, v_scale; /* all zero but with I8 */
 } vmt_gpu_kv;
 
-/* Head sizes that the kernels are built for: 16, 32, 64, 80, 96, 112, 128, 192, 256, 512. */
+/* Head sizes that attention has kernels with tiles for: 16, 32, 64, 80, 96, 112, 128, 192, 256, 512.  Those of other
+ * sizes (tests' alone) are prefilled row by row. */
+bool vmt_gpu_kv_has_tiles(uint32_t head_dim);
+/* The head size is a multiple of 8, to 512. */
 vmt_status vmt_gpu_kv_check(const vmt_gpu_kv_layout *layout, vmt_err *err);
 /* Bytes of one layer, a multiple of 256; VMT_E_EXHAUSTED past the address space.  The layout passed the check. */
 vmt_status vmt_gpu_kv_bytes(const vmt_gpu_kv_layout *layout, size_t *out, vmt_err *err);

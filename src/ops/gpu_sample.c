@@ -6,7 +6,8 @@ uint32_t vmt_gpu_sample_chunks(uint32_t vocab) {
     return (vocab + VMT_SAMPLE_CHUNK - 1) / VMT_SAMPLE_CHUNK;
 }
 
-vmt_status vmt_gpu_resolve_tokens(vmt_gpu_program *program, const vmt_gpu_resolve_tokens_args *args, vmt_err *err) {
+vmt_status vmt_gpu_resolve_tokens(vmt_gpu_program *program, const vmt_gpu_resolve_tokens_args *args,
+                                  vmt_err *err) {
     vmt_resolve_tokens_kargs kargs = {0};
     vmt_gpu_op op = {
         .kernel = "resolve_tokens",
@@ -22,7 +23,8 @@ vmt_status vmt_gpu_resolve_tokens(vmt_gpu_program *program, const vmt_gpu_resolv
     return vmt_gpu_program_add(program, &op, err);
 }
 
-static vmt_status check_list(const vmt_tensor *t, uint64_t rows, size_t row_bytes, const char *what, vmt_err *err) {
+static vmt_status check_list(const vmt_tensor *t, uint64_t rows, size_t row_bytes, const char *what,
+                             vmt_err *err) {
     if (t->buffer != NULL && vmt_tensor_bytes(t) >= rows * row_bytes) return VMT_OK;
     return vmt_fail(err, VMT_E_INVALID, "sample: %s has %zu bytes, %llu rows of %zu are needed", what,
                     t->buffer ? vmt_tensor_bytes(t) : 0, (unsigned long long)rows, row_bytes);
@@ -40,8 +42,8 @@ static vmt_status check(const vmt_gpu_sample_args *a, vmt_err *err) {
     VMT_TRY(check_list(&a->scored, a->scored.shape[0], sizeof(vmt_row_score), "scored", err));
     VMT_TRY(check_list(&a->previous, samples_max, 4, "previous", err));
     VMT_TRY(check_list(&a->saved, edits_max + samples_max, 4, "saved", err));
-    VMT_TRY(check_list(&a->best, samples_max * vmt_gpu_sample_chunks((uint32_t)vocab), sizeof(vmt_sample_best), "best",
-                       err));
+    VMT_TRY(check_list(&a->best, samples_max * vmt_gpu_sample_chunks((uint32_t)vocab), sizeof(vmt_sample_best),
+                       "best", err));
     VMT_TRY(check_list(&a->sampled, samples_max, 4, "sampled", err));
     return check_list(&a->scores, a->scored.shape[0], sizeof(vmt_score), "scores", err);
 }
@@ -62,8 +64,10 @@ static void bind(vmt_gpu_op *op, const vmt_tensor *const *tensors, uint32_t num_
     op->num_buffers = num_tensors;
 }
 
-static vmt_status add_edits(vmt_gpu_program *program, const vmt_gpu_sample_args *a, const char *kernel, vmt_err *err) {
-    vmt_sample_edit_kargs kargs = {.vocab = (uint32_t)a->logits.shape[1], .edits_max = (uint32_t)a->edits.shape[0]};
+static vmt_status add_edits(vmt_gpu_program *program, const vmt_gpu_sample_args *a, const char *kernel,
+                            vmt_err *err) {
+    vmt_sample_edit_kargs kargs = {.vocab = (uint32_t)a->logits.shape[1],
+                                   .edits_max = (uint32_t)a->edits.shape[0]};
     vmt_gpu_op op = row_op(kernel, VMT_COUNT_EDITED, &kargs, sizeof kargs);
     bind(&op, (const vmt_tensor *[]){&a->logits, &a->edited, &a->edits, &a->previous, &a->saved}, 5);
     return vmt_gpu_program_add(program, &op, err);

@@ -53,7 +53,8 @@ static void open_bench(struct bench *b, vmt_test *t, uint32_t vocab, uint64_t se
     b->logits = vmt_arena_alloc(t->arena, ROWS * (size_t)vocab * sizeof(float));
     for (uint32_t i = 0; i < 2; i++) {
         b->masks[i] = VMT_ARENA_NEW(t->arena, uint32_t, words);
-        for (uint32_t k = 0; k < words; k++) b->masks[i][k] = (uint32_t)vmt_splitmix64(&b->rng) | (i ? 0 : below(b, 99));
+        for (uint32_t k = 0; k < words; k++)
+            b->masks[i][k] = (uint32_t)vmt_splitmix64(&b->rng) | (i ? 0 : below(b, 99));
     }
     vmt_test_rig *rig = &b->rig;
     b->args = (vmt_gpu_sample_args){
@@ -157,7 +158,8 @@ static void expect_reference(struct bench *b) {
     const vmt_score *got_scores = vmt_tensor_data(&b->args.scores);
     const vmt_top *got_tops = vmt_tensor_data(&b->args.tops);
     vmt_expect(t, memcmp(vmt_tensor_data(&b->args.logits), b->logits, ROWS * (size_t)b->vocab * 4) == 0);
-    vmt_expect_eq(t, vmt_sample_reference(&b->batch, b->vocab, b->logits, b->previous, sampled, scores, tops), VMT_OK);
+    vmt_expect_eq(t, vmt_sample_reference(&b->batch, b->vocab, b->logits, b->previous, sampled, scores, tops),
+                  VMT_OK);
     for (uint32_t i = 0; i < b->batch.num_samples; i++) vmt_expect_eq(t, got[i], sampled[i]);
     for (uint32_t i = 0; i < b->batch.num_scored; i++) {
         const vmt_score *s = &scores[i], *g = &got_scores[i];

@@ -151,8 +151,11 @@ static vmt_status host_begin(vmt_gpu *gpu, vmt_err *err) {
     struct host_gpu *h = host_of(gpu);
     VMT_ASSERT(!h->is_open);
     pthread_mutex_lock(&h->lock);
-    while (h->num_committed - h->num_done >= VMT_GPU_IN_FLIGHT_MAX) pthread_cond_wait(&h->changed, &h->lock);
+    uint64_t num_committed = h->num_committed;
     pthread_mutex_unlock(&h->lock);
+    if (num_committed > VMT_GPU_IN_FLIGHT_MAX - 1) {
+        VMT_TRY(vmt_gpu_wait(gpu, num_committed - (VMT_GPU_IN_FLIGHT_MAX - 1), VMT_GPU_ROOM_WAIT_NS, err));
+    }
     encoding(h)->num_launches = encoding(h)->segment = 0;
     h->is_open = true;
     return VMT_OK;
