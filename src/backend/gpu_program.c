@@ -18,7 +18,7 @@ struct entry {
 struct range {
     const vmt_buffer *buffer;
     size_t begin, end;
-    bool is_written;
+    bool is_written, is_apart;
 };
 
 struct vmt_gpu_program {
@@ -51,6 +51,7 @@ static bool conflicts(const vmt_gpu_program *p, const struct range *r) {
     for (uint32_t i = 0; i < p->num_ranges; i++) {
         const struct range *seen = &p->ranges[i];
         if (seen->buffer != r->buffer || !(seen->is_written || r->is_written)) continue;
+        if (seen->is_apart && r->is_apart) continue;
         if (seen->begin < r->end && r->begin < seen->end) return true;
     }
     return false;
@@ -58,7 +59,8 @@ static bool conflicts(const vmt_gpu_program *p, const struct range *r) {
 
 static struct range range_of(const vmt_gpu_op *op, uint32_t i, uint32_t written) {
     const vmt_tensor *t = &op->buffers[i];
-    return (struct range){t->buffer, t->offset, t->offset + vmt_tensor_bytes(t), written >> i & 1};
+    return (struct range){t->buffer, t->offset, t->offset + vmt_tensor_bytes(t), written >> i & 1,
+                          op->apart >> i & 1};
 }
 
 /* Notes what the op touches; true: it must wait for what came before. */

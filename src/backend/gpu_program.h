@@ -36,6 +36,7 @@ typedef struct vmt_gpu_op {
     const char *kernel;
     vmt_tensor buffers[VMT_GPU_BUFFERS_MAX]; /* [num_buffers] the bytes of each tensor are what may be touched */
     uint32_t num_buffers;
+    uint32_t apart;   /* bit i: ops that say so too touch other rows of buffer i: no barrier for its sake */
     const void *args; /* copied; with a count, args[0..4) is overwritten at replay */
     uint32_t args_bytes;
     uint32_t grid[3];

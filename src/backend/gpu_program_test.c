@@ -120,6 +120,19 @@ static void a_barrier_stands_where_bytes_meet(vmt_test *t) {
     vmt_gpu_program_destroy(f->program);
 }
 
+/* The last buffer is the one that is written. */
+static void ops_that_keep_apart_stand_side_by_side(vmt_test *t) {
+    struct fixture *f = start(t);
+    for (uint32_t i = 0; i < 3; i++) {
+        vmt_gpu_op op = op_of(f, bytes_of(f, 0, 0, 1024), bytes_of(f, 1, 0, 1024));
+        op.apart = i < 2 ? 1u << (op.num_buffers - 1) : 0;
+        vmt_err err = {0};
+        vmt_expect_eq(t, vmt_gpu_program_add(f->program, &op, &err), VMT_OK);
+    }
+    expect_calls(t, f, no_counts, "dd|d"); /* the third does not say so */
+    vmt_gpu_program_destroy(f->program);
+}
+
 /* What a left-out dispatch would have waited for, its successors wait for. */
 static void a_count_of_zero_leaves_out_and_keeps_order(vmt_test *t) {
     struct fixture *f = start(t);
@@ -164,6 +177,7 @@ static void says_what_does_not_fit(vmt_test *t) {
 
 static const vmt_test_case cases[] = {
     {"a_barrier_stands_where_bytes_meet", a_barrier_stands_where_bytes_meet},
+    {"ops_that_keep_apart_stand_side_by_side", ops_that_keep_apart_stand_side_by_side},
     {"a_count_of_zero_leaves_out_and_keeps_order", a_count_of_zero_leaves_out_and_keeps_order},
     {"says_what_does_not_fit", says_what_does_not_fit},
     {NULL, NULL},

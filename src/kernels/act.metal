@@ -26,7 +26,7 @@ act_mul(const device T *gate_up [[buffer(0)]], device T *out [[buffer(1)]],
     if (col >= args.cols) return;
     const device T *row = gate_up + ulong(tg.y) * (2u * args.cols) + col;
     pack8<T> gates = load8(row), ups = load8(row + args.cols);
-    float8 gate = unpack8(gates), up = unpack8(ups);
+    floats8 gate = unpack8(gates), up = unpack8(ups);
     device T *y = out + ulong(tg.y) * args.cols + col;
     store4(y, act_mul4(gate.lo, up.lo, args.act));
     store4(y + 4, act_mul4(gate.hi, up.hi, args.act));

@@ -26,12 +26,12 @@ constant constexpr uint DECODE_SIMDGROUPS = 4;
  * Requires  head_dim a multiple of 8, at most LANES * PIECES * 8; key_begin a multiple of 16; blocks of 8 keys or more.
  * Numerics  float. */
 
-METAL_FUNC float dot8(thread const float *q, float8 k) {
+METAL_FUNC float dot8(thread const float *q, floats8 k) {
     return q[0] * k.lo.x + q[1] * k.lo.y + q[2] * k.lo.z + q[3] * k.lo.w + q[4] * k.hi.x + q[5] * k.hi.y +
            q[6] * k.hi.z + q[7] * k.hi.w;
 }
 
-METAL_FUNC void add8(thread float *o, float weight, float8 v) {
+METAL_FUNC void add8(thread float *o, float weight, floats8 v) {
     o[0] += weight * v.lo.x;
     o[1] += weight * v.lo.y;
     o[2] += weight * v.lo.z;
@@ -121,7 +121,7 @@ METAL_FUNC void add_tile(thread decode_state<HEADS, PIECES * 8> &state,
         for (uint h = 0; h < HEADS; h++) weights[h][s] = 0.0f;
 #pragma unroll
         for (uint p = 0; p < PIECES; p++) {
-            float8 k = unpack8(tile.keys[s][p]);
+            floats8 k = unpack8(tile.keys[s][p]);
 #pragma unroll
             for (uint h = 0; h < HEADS; h++) weights[h][s] += dot8(&state.query[h][p * 8], k);
         }
@@ -155,7 +155,7 @@ METAL_FUNC void add_tile(thread decode_state<HEADS, PIECES * 8> &state,
     for (uint s = 0; s < STEPS; s++) {
 #pragma unroll
         for (uint p = 0; p < PIECES; p++) {
-            float8 v = unpack8(tile.values[s][p]);
+            floats8 v = unpack8(tile.values[s][p]);
 #pragma unroll
             for (uint h = 0; h < HEADS; h++) add8(&state.o[h][p * 8], weights[h][s], v);
         }
@@ -203,7 +203,7 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
                  constant vmt_attention_kargs &args [[buffer(10)]], uint3 tg [[threadgroup_position_in_grid]],
                  uint tid [[thread_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]],
                  uint sg [[simdgroup_index_in_threadgroup]]) {
-    constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 4, 8 or 16 */
+    constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 2, 4, 8 or 16 */
     constexpr uint IDS = (STEP_KEYS + 7) / 8;      /* blocks have 8 keys or more, so 8 aligned keys share one */
     threadgroup float shared_o[DECODE_SIMDGROUPS][LANES * PIECES * 8];
     threadgroup float tops[DECODE_SIMDGROUPS];
@@ -337,7 +337,7 @@ attention_merge(const device float *partials [[buffer(0)]], const device vmt_att
     DECODE("attention_decode_d64_h" #heads suffix, T, C, 8, 1, heads, 4)           \
     DECODE("attention_decode_d128_h" #heads suffix, T, C, 16, 1, heads, 4)         \
     DECODE("attention_decode_d256_h" #heads suffix, T, C, 32, 1, heads, 4)         \
-    DECODE("attention_decode_d512_h" #heads suffix, T, C, 32, 2, heads, 4)
+    DECODE("attention_decode_d512_h" #heads suffix, T, C, 32, 2, heads, 2)
 #define DECODE_TYPE(type, T)                                                       \
     DECODE_HEADS(1, "_" #type, T, T)                                               \
     DECODE_HEADS(2, "_" #type, T, T)                                               \

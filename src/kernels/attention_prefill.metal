@@ -94,39 +94,55 @@ METAL_FUNC void load_queries(thread frag_a<T> *queries, const device T *first, c
     }
 }
 
-/* Scores to weights, in place; the running maximum and sum follow.  Gives the factor of what was summed up before.  sum
- * holds the lane's own columns alone. */
+template <uint KFRAGS> METAL_FUNC void cap_scores(thread frag_c *scores, float scale, float soft_cap) {
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) frag_set(scores[k], i, attention_score(frag_get(scores[k], i), scale, soft_cap));
+    }
+}
+
+/* Masked products get a score too small for any weight. */
 template <uint KFRAGS>
-METAL_FUNC float2 weigh(thread frag_c *scores, thread float2 &top, thread float2 &sum, thread const prefill_rows &rows,
-                        int begin, bool is_masked, constant vmt_attention_kargs &args, uint lane) {
-    const int first_key = attention_first_key(rows.first_position, args.sliding_window);
-    const int second_key = attention_first_key(rows.second_position, args.sliding_window);
-    float2 best = top;
+METAL_FUNC void mask_scores(thread frag_c *scores, thread const prefill_rows &rows, int begin, uint sliding_window,
+                            uint lane) {
+    const int first_key = attention_first_key(rows.first_position, sliding_window);
+    const int second_key = attention_first_key(rows.second_position, sliding_window);
 #pragma unroll
     for (uint k = 0; k < KFRAGS; k++) {
 #pragma unroll
         for (uint i = 0; i < 8; i++) {
-            float x = attention_score(frag_get(scores[k], i), args.scale, args.soft_cap);
             int key = begin + int(k * 16 + frag_col(lane, i));
             bool is_second = (i >> 1 & 1) != 0;
-            bool seen = !is_masked || (key <= (is_second ? rows.second_position : rows.first_position) &&
-                                       key >= (is_second ? second_key : first_key));
-            frag_set(scores[k], i, seen ? x : ATTENTION_NO_SCORE);
+            bool seen = key <= (is_second ? rows.second_position : rows.first_position) &&
+                        key >= (is_second ? second_key : first_key);
+            if (!seen) frag_set(scores[k], i, ATTENTION_NO_SCORE);
         }
-        float2 tops = frag_row_max(scores[k]);
+    }
+}
+
+/* Scores, which times `unit` are in units of log2, to weights, in place; the running maximum and sum follow.  Gives the
+ * factor of what was summed up before.  sum holds the lane's own columns alone. */
+template <uint KFRAGS>
+METAL_FUNC float2 weigh(thread frag_c *scores, thread float2 &top, thread float2 &sum, float unit) {
+    float2 best = top;
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+        float2 tops = frag_row_max(scores[k]) * unit;
         best = float2(max(best.x, tops.x), max(best.y, tops.y));
     }
     float2 keep = float2(exp2(top.x - best.x), exp2(top.y - best.y));
     top = best;
     sum = sum * keep;
+    /* Where a row has seen no key yet, its weights are to be 0 all the same. */
+    float first = best.x > ATTENTION_NO_SCORE * 0.5f * unit ? best.x : 0.0f;
+    float second = best.y > ATTENTION_NO_SCORE * 0.5f * unit ? best.y : 0.0f;
 #pragma unroll
     for (uint k = 0; k < KFRAGS; k++) {
 #pragma unroll
         for (uint i = 0; i < 8; i++) {
-            float x = frag_get(scores[k], i);
             bool is_second = (i >> 1 & 1) != 0;
-            /* A row that has seen no key yet has a maximum as small as the mask. */
-            float weight = x > ATTENTION_NO_SCORE ? exp2(x - (is_second ? best.y : best.x)) : 0.0f;
+            float weight = exp2(frag_get(scores[k], i) * unit - (is_second ? second : first));
             frag_set(scores[k], i, weight);
             if (is_second) {
                 sum.y += weight;
@@ -212,7 +228,8 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
                            q + second_row * args.q_stride + second_column, lane);
 #pragma unroll
     for (uint f = 0; f < FRAGS; f++) frag_fill(output[f], 0.0f);
-    float2 top = float2(ATTENTION_NO_SCORE), sum = float2(0.0f);
+    const float unit = args.soft_cap != 0.0f ? 1.0f : args.scale * M_LOG2E_F;
+    float2 top = float2(ATTENTION_NO_SCORE * unit), sum = float2(0.0f);
 
     const int begin_all = attention_first_key(position, args.sliding_window) / int(BK) * int(BK);
     const int unmasked_from = attention_first_key(last_position, args.sliding_window);
@@ -238,10 +255,15 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
             stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
             threadgroup_barrier(mem_flags::mem_threadgroup);
         }
-        const bool is_masked = begin + int(BK) - 1 > position || begin < unmasked_from;
-        const float2 keep = weigh<KFRAGS>(scores, top, sum, rows, begin, is_masked, args, lane);
+        if (args.soft_cap != 0.0f) cap_scores<KFRAGS>(scores, args.scale, args.soft_cap);
+        if (begin + int(BK) - 1 > position || begin < unmasked_from) {
+            mask_scores<KFRAGS>(scores, rows, begin, args.sliding_window, lane);
+        }
+        const float2 keep = weigh<KFRAGS>(scores, top, sum, unit);
+        if (simd_any(keep.x != 1.0f || keep.y != 1.0f)) { /* rare once the maxima are found */
 #pragma unroll
-        for (uint f = 0; f < FRAGS; f++) frag_scale_rows(output[f], keep);
+            for (uint f = 0; f < FRAGS; f++) frag_scale_rows(output[f], keep);
+        }
 #pragma unroll
         for (uint k = 0; k < KFRAGS; k++) {
             frag_a<T> weights;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #define PART_KEYS_MIN 256u
+#define PARTS_OUT     8 /* where `out` is bound in the kernels of parts and of tiles */
+#define TILES_OUT     8
 #define WORDS(type)   (sizeof(type) / sizeof(int32_t))
 
 /* ---- plan */
@@ -222,6 +224,7 @@ static vmt_status record_parts(vmt_gpu_program *program, const vmt_gpu_attention
         .buffers = {a->q, kv->k, kv->v, is_i8 ? kv->k_scale : kv->k, is_i8 ? kv->v_scale : kv->v, a->block_tables,
                     a->parts, kargs.has_sinks ? a->sinks : a->parts, a->out, a->partials},
         .num_buffers = 10,
+        .apart = 1u << PARTS_OUT, /* rows of tiles are other rows */
         .args = &kargs,
         .args_bytes = sizeof kargs,
         .grid = {kv->layout.num_kv_heads * kargs.head_chunks, 1, 1},
@@ -244,6 +247,7 @@ static vmt_status record_tiles(vmt_gpu_program *program, const vmt_gpu_attention
         .buffers = {a->q, kv->k, kv->v, is_i8 ? kv->k_scale : kv->k, is_i8 ? kv->v_scale : kv->v, a->block_tables,
                     a->tiles, kargs.has_sinks ? a->sinks : a->tiles, a->out},
         .num_buffers = 9,
+        .apart = 1u << TILES_OUT,
         .args = &kargs,
         .args_bytes = sizeof kargs,
         .grid = {kv->layout.num_kv_heads * kargs.head_chunks, 1, 1},

@@ -1,6 +1,6 @@
 /* ops/gpu_attention_test.c: paged attention on a GPU against the formula in double: every head size, type and cache,
- * groups of any ratio, windows, soft caps, sinks, contexts around the borders of blocks, tiles and parts.  What no row may
- * read (slots behind the end, blocks of nobody) is NaN.  And how a step is routed. */
+ * groups of any ratio, windows, soft caps, sinks, contexts around the borders of blocks, tiles and parts.  What no row
+ * may read (slots behind the end, blocks of nobody) is NaN.  And how a step is routed. */
 #include "ops/gpu_attention.h"
 
 #include <math.h>
@@ -372,6 +372,25 @@ static void answers_whole_as_in_chunks(vmt_test *t) {
     }
 }
 
+/* Parts and tiles write different rows of one tensor; the merge needs the parts. */
+static void runs_parts_beside_tiles(vmt_test *t) {
+    struct scene s = {.heads = 4, .kv_heads = 2, .dim = 64, .block_size = 16, .dtype = VMT_F16, .num_seqs = 2};
+    memcpy(s.q_lens, (uint32_t[SEQS_MAX]){1, 3}, sizeof s.q_lens);
+    memcpy(s.seq_lens, (uint32_t[SEQS_MAX]){300, 3}, sizeof s.seq_lens);
+    struct rig r;
+    run_scene(&r, t, &s);
+    uint32_t counts[VMT_NUM_STEP_COUNTS] = {
+        [VMT_COUNT_DECODE_SPLITS] = 2, [VMT_COUNT_DECODE_MERGES] = 1, [VMT_COUNT_PREFILL_TILES] = 1};
+    vmt_gpu_program_stats stats = vmt_gpu_program_get_stats(r.base.program, counts);
+    vmt_expect_eq(t, stats.num_dispatches, 3);
+    vmt_expect_eq(t, stats.num_barriers, 1);
+    counts[VMT_COUNT_DECODE_MERGES] = counts[VMT_COUNT_PREFILL_TILES] = 0; /* a short decode is one dispatch */
+    stats = vmt_gpu_program_get_stats(r.base.program, counts);
+    vmt_expect_eq(t, stats.num_dispatches, 1);
+    vmt_expect_eq(t, stats.num_barriers, 0);
+    vmt_test_rig_close(&r.base);
+}
+
 /* ---- plan and route */
 
 static void plans_parts_by_length_alone(vmt_test *t) {
@@ -464,6 +483,7 @@ static const vmt_test_case cases[] = {
     {"cuts_contexts_at_every_border", cuts_contexts_at_every_border},
     {"answers_alone_as_together", answers_alone_as_together},
     {"answers_whole_as_in_chunks", answers_whole_as_in_chunks},
+    {"runs_parts_beside_tiles", runs_parts_beside_tiles},
     {"plans_parts_by_length_alone", plans_parts_by_length_alone},
     {"plans_tiles_by_head_size", plans_tiles_by_head_size},
     {"routes_each_row", routes_each_row},
