@@ -30,7 +30,7 @@ static const uint32_t shapes[][2] = {{4096, 4096}, {14336, 4096}, {128256, 4096}
 
 /* ---- data */
 
-/* Random bytes in whole pages.  Any of their halves is a float below 2, in both 16-bit types. */
+/* In whole pages: numbers in [-1, 1), or random bytes whose halves are finite floats. */
 static vmt_tensor new_source(vmt_bench *b, vmt_buffer *buffer, vmt_dtype dtype, uint64_t rows, uint64_t cols) {
     vmt_tensor t = {buffer, 0, dtype, 2, {rows, cols}};
     size_t page = b->gpu->caps.page_bytes, bytes = (vmt_tensor_bytes(&t) + page - 1) / page * page;
@@ -39,7 +39,9 @@ static vmt_tensor new_source(vmt_bench *b, vmt_buffer *buffer, vmt_dtype dtype, 
     VMT_ASSERT(buffer->host != NULL);
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t v = vmt_splitmix64(&state) & UINT64_C(0xbf7fbf7fbf7fbf7f);
-        memcpy(buffer->host + i, &v, sizeof v);
+        uint16_t halves[4];
+        for (uint32_t k = 0; k < 4; k++) halves[k] = vmt_f32_to_bf16((float)(int16_t)(v >> 16 * k) * 0x1p-15f);
+        memcpy(buffer->host + i, dtype == VMT_BF16 ? (const void *)halves : &v, sizeof v);
     }
     return t;
 }
