@@ -171,8 +171,9 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < VMT_COUNT(shapes) * VMT_COUNT(batches) && right; i++) {
             const uint32_t *shape = shapes[i / VMT_COUNT(batches)];
             uint32_t scale = b.is_small ? 32 : 1, num_rows = batches[i % VMT_COUNT(batches)];
-            right = bench(&b, &formats[f], shape[0] / scale, shape[1] / (b.is_small ? 8 : 1),
-                          b.is_small ? VMT_MIN(num_rows, 20) : num_rows, copy_rate);
+            right =
+                bench(&b, &formats[f], VMT_MIN(shape[0], b.is_small ? 14336 : UINT32_MAX) / scale,
+                      shape[1] / (b.is_small ? 8 : 1), b.is_small ? VMT_MIN(num_rows, 20) : num_rows, copy_rate);
         }
     }
     if (!right) fprintf(stderr, "%s\n", b.err.msg);
