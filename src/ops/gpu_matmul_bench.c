@@ -39,9 +39,10 @@ static vmt_tensor new_source(vmt_bench *b, vmt_buffer *buffer, vmt_dtype dtype, 
     VMT_ASSERT(buffer->host != NULL);
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t v = vmt_splitmix64(&state) & UINT64_C(0xbf7fbf7fbf7fbf7f);
-        uint16_t halves[4];
+        uint16_t *halves = (uint16_t *)(void *)(buffer->host + i);
+        memcpy(halves, &v, sizeof v);
+        if (dtype != VMT_BF16) continue;
         for (uint32_t k = 0; k < 4; k++) halves[k] = vmt_f32_to_bf16((float)(int16_t)(v >> 16 * k) * 0x1p-15f);
-        memcpy(buffer->host + i, dtype == VMT_BF16 ? (const void *)halves : &v, sizeof v);
     }
     return t;
 }
