@@ -898,6 +898,34 @@ static void every_way_of_sampling_gives_the_cpus_text(vmt_test *t) {
     close_rig(rig);
 }
 
+/* Lists of edits that do not fit into one step together: their sequences take turns, and each gets its text. */
+static void long_lists_take_turns(vmt_test *t) {
+    enum { NUM_SEQS = 20, NUM_BIASES = VMT_LOGIT_BIAS_MAX };
+    struct rig *rig = rig_of(t);
+    rig->fake_config.vocab = 20000;
+    rig->config.sched.max_num_seqs = NUM_SEQS;
+    vmt_expect(t, NUM_SEQS * NUM_BIASES > vmt_sample_edits_max(20000, rig->config.sched.max_model_len));
+    open_rig(rig);
+    start_rig(rig);
+    vmt_logit_bias *biases = VMT_ARENA_NEW(t->arena, vmt_logit_bias, NUM_SEQS * NUM_BIASES);
+    for (int i = 0; i < NUM_SEQS; i++) {
+        for (int k = 0; k < NUM_BIASES; k++) {
+            biases[i * NUM_BIASES + k] = (vmt_logit_bias){k + i, k == 100 ? 50.0f : -1.0f};
+        }
+        vmt_generation_params p = params_of(rig, 5, i);
+        p.sampling.max_tokens = 3;
+        p.sampling.logit_bias = biases + i * NUM_BIASES;
+        p.sampling.num_logit_bias = NUM_BIASES;
+        submit(rig, p);
+    }
+    read_all(rig);
+    for (uint32_t i = 0; i < NUM_SEQS; i++) {
+        vmt_expect_eq(t, rig->texts[i]->len, 3);
+        for (uint32_t k = 0; k < 3; k++) vmt_expect_eq(t, rig->texts[i]->tokens[k], 100 + (int32_t)i);
+    }
+    close_rig(rig);
+}
+
 /* The host's work hides behind the device's. */
 static void a_device_always_has_its_next_step(vmt_test *t) {
     struct rig *rig = rig_of(t);
@@ -923,6 +951,7 @@ static void a_device_always_has_its_next_step(vmt_test *t) {
 
 static const vmt_test_case cases[] = {
     {"every_way_of_sampling_gives_the_cpus_text", every_way_of_sampling_gives_the_cpus_text},
+    {"long_lists_take_turns", long_lists_take_turns},
     {"a_device_always_has_its_next_step", a_device_always_has_its_next_step},
     {"gives_exact_tokens_from_a_tiny_pool", gives_exact_tokens_from_a_tiny_pool},
     {"ends_at_stop_ids_and_the_context", ends_at_stop_ids_and_the_context},

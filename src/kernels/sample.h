@@ -91,8 +91,8 @@ METAL_FUNC float row_total(thread const logit_row &row, thread const row_memory 
     return row_sum(row, m, sum);
 }
 
-/* One pass over the kept keys: into totals, the sums of those from each threshold upwards; and the least and greatest in
- * [low, high). */
+/* One pass over the kept keys: into totals, the sums of those from each threshold upwards; and the least and greatest
+ * in [low, high). */
 METAL_FUNC void row_weigh(thread const logit_row &row, thread const row_memory &m, bool by_count, uint low,
                           uint high, uint step, thread uint &least, thread uint &greatest) {
     float sums[ROW_THRESHOLDS];

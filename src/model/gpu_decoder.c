@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-#define ALIGN 256u
+#define ALIGN        256u
+#define LAST_WAIT_NS UINT64_C(60000000000) /* when the model closes */
 
 /* ---- memory */
 
@@ -133,9 +134,23 @@ static vmt_status take_rope(vmt_gpu_decoder *d, vmt_err *err) {
     return VMT_OK;
 }
 
+/* The host reads them where a request wants more of them than a device scores. */
+static vmt_status take_logits(vmt_gpu_decoder *d, vmt_err *err) {
+    uint32_t num_rows = logits_max(&d->options);
+    bool is_seen = d->gpu->caps.is_unified;
+    size_t bytes;
+    if (!vmt_mul_size((size_t)num_rows * sizeof(float), d->config->vocab, &bytes) ||
+        bytes > SIZE_MAX - VMT_GPU_READBACK_ALIGN) {
+        return vmt_fail(err, VMT_E_NO_MEMORY, "%u rows of logits overflow the address space", num_rows);
+    }
+    bytes = (bytes + VMT_GPU_READBACK_ALIGN - 1) / VMT_GPU_READBACK_ALIGN * VMT_GPU_READBACK_ALIGN;
+    VMT_TRY(vmt_gpu_alloc(d->gpu, &d->logits_buffer, bytes, is_seen ? VMT_GPU_SHARED : VMT_GPU_PRIVATE, err));
+    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {num_rows, d->config->vocab}};
+    return is_seen ? VMT_OK : vmt_gpu_readback_create(&d->readback, d->gpu, &d->logits_buffer, err);
+}
+
 static vmt_status take_memory(vmt_gpu_decoder *d, vmt_err *err) {
     const vmt_model_kv_options *o = &d->options;
-    size_t logit_bytes;
     if (o->num_blocks < 2 || o->tokens_max == 0 || o->logits_max == 0 || o->context_max == 0 || o->seqs_max == 0) {
         return vmt_fail(err, VMT_E_INVALID, "a step needs a token, a sequence, a logit row and a context");
     }
@@ -144,12 +159,7 @@ static vmt_status take_memory(vmt_gpu_decoder *d, vmt_err *err) {
     VMT_TRY(take_kv(d, err));
     VMT_TRY(take_rope(d, err));
     VMT_TRY(vmt_gpu_alloc(d->gpu, &d->scratch, plan_scratch(d, &d->scratch), VMT_GPU_PRIVATE, err));
-    if (!vmt_mul_size((size_t)logits_max(o) * sizeof(float), d->config->vocab, &logit_bytes)) {
-        return vmt_fail(err, VMT_E_NO_MEMORY, "%u rows of logits overflow the address space", logits_max(o));
-    }
-    /* The host reads them where a request wants more of them than a device scores. */
-    VMT_TRY(vmt_gpu_alloc(d->gpu, &d->logits_buffer, logit_bytes, VMT_GPU_SHARED, err));
-    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {logits_max(o), d->config->vocab}};
+    VMT_TRY(take_logits(d, err));
     for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) {
         VMT_TRY(vmt_gpu_step_create(&d->flights[i].step, d->gpu, &shape, err));
     }
@@ -169,15 +179,18 @@ vmt_status vmt_gpu_decoder_create(vmt_gpu_decoder **out, const vmt_model_config 
     vmt_status status = take_memory(d, err);
     for (uint32_t i = 0; i < VMT_FLIGHTS_MAX && status == VMT_OK; i++) status = vmt_gpu_graph_record(d, i, err);
     if (status != VMT_OK) {
-        vmt_gpu_decoder_destroy(d);
+        (void)vmt_gpu_decoder_destroy(d);
         return status;
     }
     *out = d;
     return VMT_OK;
 }
 
-void vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
-    if (d == NULL) return;
+bool vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
+    if (d == NULL) return true;
+    uint64_t last = VMT_MAX(d->flights[0].ticket, d->flights[1].ticket);
+    _Static_assert(VMT_FLIGHTS_MAX == 2, "the last ticket is one of two");
+    if (last > 0 && vmt_gpu_wait(d->gpu, last, LAST_WAIT_NS, NULL) == VMT_E_EXHAUSTED) return false;
     for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) {
         struct vmt_gpu_flight *f = &d->flights[i];
         for (uint32_t k = 0; k < VMT_NUM_GPU_CLASSES; k++) {
@@ -190,12 +203,14 @@ void vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
     for (uint32_t i = 0; d->kv_buffers && i < d->config->num_layers; i++) {
         vmt_gpu_release(d->gpu, &d->kv_buffers[i]);
     }
+    vmt_gpu_readback_destroy(d->readback);
     vmt_gpu_release(d->gpu, &d->turns_buffer);
     vmt_gpu_release(d->gpu, &d->scratch);
     vmt_gpu_release(d->gpu, &d->logits_buffer);
     free(d->kv_buffers);
     free(d->kv);
     free(d);
+    return true;
 }
 
 /* ---- steps */
@@ -264,6 +279,20 @@ vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *d, const vmt_batch *batch, co
     return VMT_OK;
 }
 
+static vmt_status see_logits(vmt_gpu_decoder *d, const struct vmt_gpu_flight *f, const float **out, vmt_err *err) {
+    size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)d->config->vocab * sizeof(float);
+    const void *copy = NULL;
+    if (d->readback == NULL) {
+        *out = vmt_tensor_data(&d->logits);
+        return VMT_OK;
+    }
+    vmt_status status = vmt_gpu_readback_take(d->readback, bytes, d->options.step_timeout_ns, &copy, &d->loss);
+    *out = copy;
+    if (status == VMT_OK) return VMT_OK;
+    d->is_lost = true;
+    return vmt_fail(err, VMT_E_IO, "%s", d->loss.msg);
+}
+
 vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, vmt_err *err) {
     VMT_ASSERT(d->num_collected < d->num_launched);
     struct vmt_gpu_flight *f = &d->flights[d->num_collected++ % VMT_FLIGHTS_MAX];
@@ -285,9 +314,8 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
         .sampled = vmt_tensor_data(&f->step.sampled),
         .scores = vmt_tensor_data(&f->step.scores),
         .tops = vmt_tensor_data(&f->step.tops),
-        .logits = f->needs_logits ? vmt_tensor_data(&d->logits) : NULL,
     };
-    return VMT_OK;
+    return f->needs_logits ? see_logits(d, f, &out->logits, err) : VMT_OK;
 }
 
 vmt_gpu_program_stats vmt_gpu_decoder_stats(const vmt_gpu_decoder *d, const uint32_t *counts) {

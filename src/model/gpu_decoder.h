@@ -28,7 +28,9 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
 vmt_status vmt_gpu_decoder_create(vmt_gpu_decoder **out, const vmt_model_config *config,
                                   const vmt_gpu_weights *weights, const vmt_model_kv_options *options,
                                   vmt_err *err);
-void vmt_gpu_decoder_destroy(vmt_gpu_decoder *decoder); /* with no step in flight; NULL is fine */
+/* Waits for steps that were given up.  false: one never ends, and its memory is not given back: nor may the weights'
+ * be.  NULL is fine. */
+bool vmt_gpu_decoder_destroy(vmt_gpu_decoder *decoder);
 
 /* As in model/runner.h. */
 vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *decoder, const vmt_batch *batch,

@@ -4,6 +4,7 @@
 #define VMT_MODEL_GPU_GRAPH_H
 
 #include "model/gpu_decoder.h"
+#include "model/gpu_readback.h"
 #include "model/runner.h"
 #include "ops/gpu_act.h"
 #include "ops/gpu_embed.h"
@@ -35,7 +36,8 @@ struct vmt_gpu_decoder {
     vmt_buffer turns_buffer, scratch, logits_buffer;
     vmt_tensor turns; /* I32 [rotary_dim / 2, 2] */
     float attention_factor;
-    vmt_tensor logits; /* F32 [logits_max, vocab] */
+    vmt_tensor logits;          /* F32 [logits_max, vocab] */
+    vmt_gpu_readback *readback; /* of the logits, where the host does not see them: NULL on unified memory */
     /* in scratch; T is the weights' type of activations */
     vmt_tensor token_ids;   /* I32 [tokens_max] with what the step before sampled in its place */
     vmt_tensor hidden;      /* F32 [tokens_max, hidden] the residual stream */

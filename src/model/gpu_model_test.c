@@ -17,6 +17,9 @@
 #define STRIDE     (CONTEXT / BLOCK_SIZE)
 #define TIMEOUT_NS UINT64_C(120000000000)
 
+/* Memory as of a card of its own: logits come to the host piece by piece. */
+static bool is_apart;
+
 struct model {
     vmt_test *t;
     vmt_gpu *gpu;
@@ -28,6 +31,7 @@ struct model {
 static struct model open_model(vmt_test *t, const char *family, const char *weights, vmt_dtype type,
                                vmt_dtype kv_dtype) {
     struct model m = {.t = t, .gpu = vmt_test_gpu_open(t)};
+    m.gpu->caps.is_unified = m.gpu->caps.is_unified && !is_apart;
     vmt_err err = {0};
     vmt_model_kv_options options = {
         .block_size = BLOCK_SIZE,
@@ -180,6 +184,12 @@ static void expect_near(vmt_test *t, vmt_dtype type, vmt_dtype kv_dtype, float t
     close_model(&m);
 }
 
+static void logits_are_read_back_from_a_card(vmt_test *t) {
+    is_apart = true;
+    expect_golden(t, "qwen2", "");
+    is_apart = false;
+}
+
 static void half_precision_stays_near(vmt_test *t) {
     expect_near(t, VMT_F32, VMT_F32, 1e-3f);
     expect_near(t, VMT_F16, VMT_F16, 0.02f);
@@ -232,12 +242,44 @@ static void a_layer_is_few_dispatches(vmt_test *t) {
     }
 }
 
+/* A step that does not end in time is lost, and the device with it: nothing hangs, and each later step fails at once. */
+static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
+    struct model m = open_model(t, "llama", "", VMT_F32, VMT_F32);
+    vmt_golden g = vmt_golden_load(t, "llama");
+    vmt_model_kv_options options = {
+        .block_size = BLOCK_SIZE,
+        .dtype = VMT_F32,
+        .num_blocks = SEQS_MAX * STRIDE + 1,
+        .tokens_max = TOKENS_MAX,
+        .logits_max = TOKENS_MAX,
+        .context_max = CONTEXT,
+        .seqs_max = SEQS_MAX,
+        .step_timeout_ns = 1,
+    };
+    vmt_err err = {0};
+    vmt_expect_eq(t, vmt_model_kv_create(m.model, &options, &err), VMT_OK);
+    m.runner = vmt_model_runner(m.model);
+    struct seq seq = {0, 0, g.prompt_len, g.prompt, -1};
+    launch(&m, &seq, 1, 1);
+    launch(&m, &(struct seq){0, g.prompt_len, g.prompt_len + 1, NULL, 0}, 1, 1);
+    vmt_sample_outcome out;
+    vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, &err), VMT_E_IO);
+    vmt_expect(t, strstr(err.msg, "did not finish a step within 0 seconds") != NULL);
+    vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, NULL), VMT_E_IO);
+    vmt_batch batch = {.num_tokens = 1};
+    vmt_sample_batch none = {0};
+    vmt_expect_eq(t, m.runner.launch(m.runner.self, &batch, &none, NULL), VMT_E_IO);
+    close_model(&m);
+}
+
 static const vmt_test_case cases[] = {
     {"safetensors_give_the_tokens_of_transformers", safetensors_give_the_tokens_of_transformers},
     {"gguf_gives_the_tokens_of_transformers", gguf_gives_the_tokens_of_transformers},
     {"mlx_gives_the_tokens_of_transformers", mlx_gives_the_tokens_of_transformers},
+    {"logits_are_read_back_from_a_card", logits_are_read_back_from_a_card},
     {"half_precision_stays_near", half_precision_stays_near},
     {"a_layer_is_few_dispatches", a_layer_is_few_dispatches},
+    {"a_step_that_takes_too_long_is_given_up", a_step_that_takes_too_long_is_given_up},
     {NULL, NULL},
 };
 VMT_GPU_TEST_MAIN(cases)

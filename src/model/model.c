@@ -49,8 +49,8 @@ vmt_status vmt_model_open_gpu(vmt_model **out, const vmt_model_config *config, c
 
 void vmt_model_close(vmt_model *model) {
     if (model == NULL) return;
-    vmt_gpu_decoder_destroy(model->gpu_decoder);
-    if (model->gpu) vmt_gpu_weights_reset(&model->gpu_weights);
+    bool is_idle = vmt_gpu_decoder_destroy(model->gpu_decoder);
+    if (model->gpu && is_idle) vmt_gpu_weights_reset(&model->gpu_weights);
     vmt_decoder_reset(&model->decoder);
     vmt_weights_reset(&model->weights, model->be);
     free(model);
@@ -82,7 +82,10 @@ size_t vmt_model_scratch_bytes(const vmt_model *model, const vmt_model_kv_option
 
 vmt_status vmt_model_kv_create(vmt_model *model, const vmt_model_kv_options *options, vmt_err *err) {
     if (model->gpu) {
-        vmt_gpu_decoder_destroy(model->gpu_decoder);
+        if (!vmt_gpu_decoder_destroy(model->gpu_decoder)) {
+            return vmt_fail(err, VMT_E_IO, "a step of the GPU does not end");
+        }
+        model->gpu_decoder = NULL;
         return vmt_gpu_decoder_create(&model->gpu_decoder, &model->config, &model->gpu_weights, options, err);
     }
     vmt_decoder_reset(&model->decoder);
@@ -113,6 +116,7 @@ vmt_runner vmt_model_runner(vmt_model *model) {
     return (vmt_runner){
         .self = model,
         .vocab = model->config.vocab,
+        .hidden = model->config.headless ? model->config.hidden : 0,
         .max_model_len = model->config.context_max,
         .forward = is_gpu ? NULL : forward,
         .launch = is_gpu ? launch : NULL,

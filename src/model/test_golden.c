@@ -6,7 +6,7 @@
 const char *const vmt_golden_families[VMT_GOLDEN_FAMILIES] = {"llama", "llama_tied", "mistral", "qwen2",
                                                               "qwen3", "phi3",       "granite", "smollm3"};
 
-static vmt_str read_all(vmt_test *t, const char *path) {
+vmt_str vmt_golden_read(vmt_test *t, const char *path) {
     vmt_buf buf;
     vmt_err err = {0};
     vmt_buf_init(&buf, 0);
@@ -19,7 +19,7 @@ static vmt_str read_all(vmt_test *t, const char *path) {
 
 vmt_json_doc *vmt_golden_parse(vmt_test *t, const char *path) {
     vmt_json_doc *doc;
-    vmt_expect_eq(t, vmt_json_parse(&doc, read_all(t, path), NULL), VMT_OK);
+    vmt_expect_eq(t, vmt_json_parse(&doc, vmt_golden_read(t, path), NULL), VMT_OK);
     return doc;
 }
 
@@ -45,7 +45,7 @@ vmt_golden vmt_golden_load(vmt_test *t, const char *family) {
     g.prompt_len = vmt_golden_ids(t, VMT_JSON_AT(root, "prompt"), g.prompt, VMT_GOLDEN_CONTEXT);
     g.greedy_len = vmt_golden_ids(t, VMT_JSON_AT(root, "greedy"), g.greedy, VMT_GOLDEN_GREEDY_MAX);
     vmt_json_doc_destroy(doc);
-    vmt_str raw = read_all(t, vmt_golden_path(t, family, "logits.bin"));
+    vmt_str raw = vmt_golden_read(t, vmt_golden_path(t, family, "logits.bin"));
     vmt_expect_eq(t, raw.len % (g.prompt_len * sizeof(float)), 0);
     float *logits = vmt_arena_alloc(t->arena, raw.len);
     memcpy(logits, raw.ptr, raw.len);

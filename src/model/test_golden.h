@@ -24,6 +24,8 @@ vmt_golden vmt_golden_load(vmt_test *t, const char *family);
 const char *vmt_golden_path(vmt_test *t, const char *family, const char *file);
 /* From the GGUF header, or else from config.json. */
 vmt_model_config *vmt_golden_config(vmt_test *t, const char *config_path, const vmt_weight_file *file);
+/* A file's bytes, in the case's arena. */
+vmt_str vmt_golden_read(vmt_test *t, const char *path);
 vmt_json_doc *vmt_golden_parse(vmt_test *t, const char *path);
 uint32_t vmt_golden_ids(vmt_test *t, vmt_json list, int32_t *out, uint32_t max);
 

@@ -45,6 +45,18 @@ const char *vmt_weight_map_name(const char *pattern, uint32_t layer, const char 
     return out;
 }
 
+/* A checkpoint saved from the decoder without its head has no "model." before its names. */
+#define BACKBONE_PREFIX "model."
+
+/* name, or what this file calls it. */
+static const char *name_in(const vmt_weight_file *file, const char *name) {
+    vmt_tensor ignored;
+    size_t skip = strlen(BACKBONE_PREFIX);
+    if (strncmp(name, BACKBONE_PREFIX, skip) != 0) return name;
+    if (vmt_weight_file_find(file, vmt_str_from(name), &ignored)) return name;
+    return vmt_weight_file_find(file, vmt_str_from(name + skip), &ignored) ? name + skip : name;
+}
+
 static vmt_status wrong_shape(const char *name, const vmt_tensor *got, const char *want, vmt_err *err) {
     char text[96];
     return vmt_fail(err, VMT_E_INVALID, "%s is %s, expected %s", name, vmt_tensor_describe(got, text, sizeof text),
@@ -85,6 +97,7 @@ static vmt_status get_mlx(const vmt_weight_file *file, const char *name, uint32_
 vmt_status vmt_weight_map_matrix(const vmt_weight_file *file, const char *name, uint32_t rows, uint32_t cols,
                                  vmt_matrix *out, vmt_err *err) {
     vmt_tensor data;
+    name = name_in(file, name);
     VMT_TRY(vmt_weight_file_get(file, vmt_str_from(name), &data, err));
     if (data.dtype == VMT_U32) return get_mlx(file, name, rows, cols, &data, out, err);
     if (data.ndim != 2 || data.shape[0] != rows || data.shape[1] != cols) {
@@ -100,6 +113,7 @@ vmt_status vmt_weight_map_matrix(const vmt_weight_file *file, const char *name, 
 
 vmt_status vmt_weight_map_vector(const vmt_weight_file *file, const char *name, uint32_t len, vmt_tensor *out,
                                  vmt_err *err) {
+    name = name_in(file, name);
     VMT_TRY(vmt_weight_file_get(file, vmt_str_from(name), out, err));
     if (out->ndim == 1 && out->shape[0] == len && vmt_dtype_get(out->dtype)->dequantize != NULL) return VMT_OK;
     char want[48];

@@ -117,8 +117,9 @@ static vmt_status load_ends(struct loader *l) {
     VMT_TRY(vmt_weight_map_matrix(l->file, name, c->vocab, c->hidden, &w->embed.src, l->err));
     w->embed.rows = c->vocab;
     w->embed.cols = c->hidden;
-    if (!c->tied_head) w->bytes += vmt_matrix_bytes(&w->embed.src);
+    if (!c->tied_head || c->headless) w->bytes += vmt_matrix_bytes(&w->embed.src);
     VMT_TRY(load_vector(l, l->names->final_norm, 0, c->hidden, &w->final_norm));
+    if (c->headless) return VMT_OK;
     vmt_linear_shape head = vmt_weight_map_head(c, l->names);
     return load_linear(l, &w->head, 0, &head);
 }
