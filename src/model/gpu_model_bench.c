@@ -1,6 +1,7 @@
 /* model/gpu_model_bench.c: prefill and decode rates of a model file on a GPU, as shares of its bandwidth.
  *
  *   gpu_model_bench FILE [-d driver] [-g GB/s] [-s streams,...] [-c context] [-p prompt,...] [-n steps] [-k cache]
+ *   gpu_model_bench FILE [-d driver] -i id,id,... [-n steps]        greedy continuation of these token ids instead
  *
  * Decode: every stream has `context` tokens of cache, and each step is launched before the last one's tokens are known,
  * as the server does.  Bytes of a step: all matrices once, and the keys and values of every stream.  -k: an existing
@@ -25,8 +26,9 @@ struct bench {
     vmt_model *model;
     vmt_runner runner;
     uint32_t blocks_per_seq, streams_max, tokens_max;
-    double bandwidth;    /* 10^9 bytes a second; 0: no shares */
-    double weight_bytes; /* that a step reads: of an embedding that is not the head, only rows */
+    double bandwidth;      /* 10^9 bytes a second; 0: no shares */
+    double weight_bytes;   /* that a step reads: of an embedding that is not the head, only rows */
+    const int32_t *prompt; /* NULL: made up */
     int32_t *ids, *sources, *positions, *slots, *tables;
     uint32_t *cu, *lens, *rows;
     vmt_row_sample *samples;
@@ -34,6 +36,7 @@ struct bench {
 
 struct options {
     const char *file, *driver, *cache;
+    char *prompt_ids; /* NULL: timings */
     double bandwidth;
     uint32_t streams[LIST_MAX], num_streams, prompts[LIST_MAX], num_prompts, context, steps;
 };
@@ -72,7 +75,9 @@ static void launch(struct bench *b, uint32_t num_streams, uint32_t begin, uint32
         b->cu[s] = n;
         b->lens[s] = begin + q_len;
         for (uint32_t p = begin; p < begin + q_len; p++, n++) {
-            b->ids[n] = (int32_t)((p * 7919u + s * 31u + 13u) % b->runner.vocab);
+            b->ids[n] = from_before ? 0
+                        : b->prompt ? b->prompt[p]
+                                    : (int32_t)((p * 7919u + s * 31u + 13u) % b->runner.vocab);
             b->sources[n] = from_before ? (int32_t)s : -1;
             b->positions[n] = (int32_t)p;
             b->slots[n] = b->tables[s * b->blocks_per_seq + p / BLOCK_SIZE] * (int32_t)BLOCK_SIZE +
@@ -101,17 +106,19 @@ static void launch(struct bench *b, uint32_t num_streams, uint32_t begin, uint32
     check(b->runner.launch(b->runner.self, &batch, &draw, &err), &err);
 }
 
-static void collect(struct bench *b) {
+/* The first stream's token. */
+static int32_t collect(struct bench *b) {
     vmt_sample_outcome out;
     vmt_err err = {0};
     check(b->runner.collect(b->runner.self, &out, &err), &err);
+    return out.sampled[0];
 }
 
 static void prefill(struct bench *b, uint32_t num_streams, uint32_t len) {
     uint32_t chunk = VMT_MAX(1, b->tokens_max / num_streams);
     for (uint32_t begin = 0; begin < len; begin += chunk) {
         launch(b, num_streams, begin, VMT_MIN(chunk, len - begin), false);
-        collect(b);
+        (void)collect(b);
     }
 }
 
@@ -120,10 +127,10 @@ static void time_decode(struct bench *b, uint32_t num_streams, uint32_t context,
     uint64_t begin_ns = 0;
     for (uint32_t i = 0; i < WARM_STEPS + steps; i++) {
         launch(b, num_streams, context + i, 1, i > 0);
-        if (i > 0) collect(b);
+        if (i > 0) (void)collect(b);
         if (i == WARM_STEPS) begin_ns = vmt_clock_ns(); /* the step before has just ended */
     }
-    collect(b);
+    (void)collect(b);
     double ns = (double)(vmt_clock_ns() - begin_ns) / steps;
     double kv = (double)vmt_model_kv_block_bytes(b->model, BLOCK_SIZE, vmt_model_type(b->model)) / BLOCK_SIZE;
     double bytes = b->weight_bytes + kv * num_streams * (context + steps / 2.0);
@@ -147,6 +154,21 @@ static void time_prefill(struct bench *b, uint32_t prompt) {
     fflush(stdout);
 }
 
+/* The prompt in one step, then greedy tokens, each step launched before the last one's token is known. */
+static void continue_text(struct bench *b, char *list, uint32_t steps) {
+    uint32_t n = 0;
+    static int32_t prompt[CHUNK];
+    for (char *p = strtok(list, ","); p != NULL && n < CHUNK; p = strtok(NULL, ","))
+        prompt[n++] = (int32_t)number(p);
+    b->prompt = prompt;
+    launch(b, 1, 0, n, false);
+    for (uint32_t i = 0; i < steps; i++) {
+        if (i + 1 < steps) launch(b, 1, n + i, 1, true);
+        printf("%s%d", i ? "," : "", collect(b));
+    }
+    printf("\n");
+}
+
 static void open_model(struct bench *b, const struct options *o) {
     static vmt_model_config config;
     vmt_err err = {0};
@@ -165,7 +187,7 @@ static void open_model(struct bench *b, const struct options *o) {
     if (!config.tied_head && vmt_weight_file_find(file, VMT_STR("token_embd.weight"), &embed)) {
         b->weight_bytes -= (double)vmt_tensor_bytes(&embed);
     }
-    uint32_t longest = o->context + o->steps + WARM_STEPS + 1;
+    uint32_t longest = o->context + o->steps + WARM_STEPS + 1 + (o->prompt_ids ? CHUNK : 0);
     for (uint32_t i = 0; i < o->num_streams; i++) b->streams_max = VMT_MAX(b->streams_max, o->streams[i]);
     uint32_t seqs = VMT_MAX(1, b->streams_max);
     for (uint32_t i = 0; i < o->num_prompts; i++) longest = VMT_MAX(longest, o->prompts[i]);
@@ -206,23 +228,18 @@ int main(int argc, char **argv) {
     static struct bench b;
     struct options o = {.driver = "host", .streams = {1}, .num_streams = 1, .context = 128, .steps = 64};
     int flag;
-    while ((flag = getopt(argc, argv, "d:g:s:c:p:n:k:")) != -1) {
-        if (flag == 'd')
-            o.driver = optarg;
-        else if (flag == 'k')
-            o.cache = optarg;
-        else if (flag == 'g')
-            o.bandwidth = number(optarg);
-        else if (flag == 's')
-            o.num_streams = numbers(optarg, o.streams);
-        else if (flag == 'p')
-            o.num_prompts = numbers(optarg, o.prompts);
-        else if (flag == 'c')
-            o.context = number(optarg);
-        else if (flag == 'n')
-            o.steps = VMT_MAX(1, number(optarg));
-        else
-            return 2;
+    while ((flag = getopt(argc, argv, "d:g:s:c:p:n:k:i:")) != -1) {
+        switch (flag) {
+        case 'd': o.driver = optarg; break;
+        case 'k': o.cache = optarg; break;
+        case 'i': o.prompt_ids = optarg; break;
+        case 'g': o.bandwidth = number(optarg); break;
+        case 's': o.num_streams = numbers(optarg, o.streams); break;
+        case 'p': o.num_prompts = numbers(optarg, o.prompts); break;
+        case 'c': o.context = number(optarg); break;
+        case 'n': o.steps = VMT_MAX(1, number(optarg)); break;
+        default: return 2;
+        }
     }
     if (optind + 1 != argc) {
         fprintf(stderr, "usage: gpu_model_bench FILE [-d driver] [-g GB/s] [-s streams,...] [-c context] [-p "
@@ -232,6 +249,10 @@ int main(int argc, char **argv) {
     o.file = argv[optind];
     b.bandwidth = o.bandwidth;
     open_model(&b, &o);
+    if (o.prompt_ids != NULL) {
+        continue_text(&b, o.prompt_ids, o.steps);
+        return 0;
+    }
     printf("%s: %.2f GB of weights a step\n", o.file, b.weight_bytes / 1e9);
     for (uint32_t i = 0; i < o.num_streams && o.streams[i] <= STREAMS_MAX; i++) {
         time_decode(&b, o.streams[i], o.context, o.steps);
