@@ -68,8 +68,8 @@ METAL_FUNC float2 halves_of(uint word) {
     return float2(float(h.x), float(h.y));
 }
 METAL_FUNC float4 chars_of(uint word) {
-    int w = as_type<int>(word);
-    return float4(float((w << 24) >> 24), float((w << 16) >> 24), float((w << 8) >> 24), float(w >> 24));
+    return float4(float(as_type<int>(word << 24) >> 24), float(as_type<int>(word << 16) >> 24),
+                  float(as_type<int>(word << 8) >> 24), float(as_type<int>(word) >> 24));
 }
 
 struct floats8 {
