@@ -197,6 +197,17 @@ static vmt_status record_tail(struct graph *g) {
         .x = d->hidden, .row_ids = g->step->logit_rows, .out = d->last, .count = VMT_COUNT_LOGITS};
     VMT_TRY(vmt_gpu_gather(g->program, &gather, g->err));
     VMT_TRY(add_rest(g, c->num_layers - 1, &d->last, &g->step->logit_rows));
+    if (c->headless) {
+        vmt_gpu_norm_args norm = {
+            .kind = VMT_GPU_NORM_RMS,
+            .x = d->last,
+            .weight = d->weights->final_norm,
+            .out = d->logits,
+            .count = VMT_COUNT_LOGITS,
+            .eps = c->norm_eps,
+        };
+        return vmt_gpu_norm(g->program, &norm, g->err);
+    }
     struct linear_call head = {
         .linear = &d->weights->head,
         .x = &d->last,
@@ -249,5 +260,5 @@ vmt_status vmt_gpu_graph_record(vmt_gpu_decoder *d, uint32_t i, vmt_err *err) {
         g.rows_max = vmt_gpu_class_rows(d, k, true);
         VMT_TRY(record(&g, &f->tails[k], record_tail));
     }
-    return record(&g, &f->draw, record_draw);
+    return d->config->headless ? vmt_gpu_program_create(&f->draw, d->gpu, err) : record(&g, &f->draw, record_draw);
 }
