@@ -76,6 +76,7 @@ static void plan(vmt_gpu_decoder *d) {
         .tokens_max = o->tokens_max,
         .context_max = o->context_max,
         .kv_tokens_max = (uint64_t)o->num_blocks * o->block_size,
+        .lacks_tiles = vmt_gpu_attention_lacks_tiles(d->weights->gpu, c->head_dim, d->weights->type, o->dtype),
     };
     d->attention = vmt_gpu_attention_plan_make(&shape);
 }
