@@ -1,4 +1,5 @@
 #include "api/job.h"
+#include "api/constraint.h"
 #include "api/usage.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -53,6 +54,7 @@ static void free_job(vmt_job *job) {
     for (uint32_t i = 0; job->gens && i < job->num_prompts; i++) {
         if (job->gens[i].gen) vmt_generation_destroy(job->gens[i].gen);
     }
+    vmt_job_free_constraints(job);
     for (uint32_t i = 0; i < job->num_choices; i++) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);

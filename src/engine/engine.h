@@ -126,5 +126,7 @@ vmt_engine_stats vmt_engine_get_stats(vmt_engine *engine);
 void vmt_engine_reset_prefix_cache(vmt_engine *engine);
 uint32_t vmt_engine_max_model_len(const vmt_engine *engine);
 uint32_t vmt_engine_vocab(const vmt_engine *engine);
+/* [*num_ids] the model's end-of-sequence ids; the engine's own. */
+const int32_t *vmt_engine_eos_ids(const vmt_engine *engine, uint32_t *num_ids);
 
 #endif

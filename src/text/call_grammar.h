@@ -1,4 +1,4 @@
-/* text/call_grammar.h: tool calls as formats of a structural tag, in a dialect's syntax.  Internal to answer_grammar. */
+/* text/call_grammar.h: tool calls as formats of a structural tag, in a dialect's syntax.  Internal to src/text. */
 #ifndef VMT_TEXT_CALL_GRAMMAR_H
 #define VMT_TEXT_CALL_GRAMMAR_H
 

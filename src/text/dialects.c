@@ -320,6 +320,10 @@ const char *vmt_reasoning_name(const vmt_reasoning_style *style) {
     return style->name;
 }
 
+const char *vmt_reasoning_close(const vmt_reasoning_style *style) {
+    return style->close;
+}
+
 vmt_call_id_style vmt_tool_dialect_id_style(const vmt_tool_dialect *dialect) {
     return dialect->id_style;
 }
