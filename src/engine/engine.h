@@ -83,6 +83,7 @@ typedef struct vmt_output_token {
     float logprob;                /* of token_id; 0 when none were asked for */
     uint32_t rank;                /* 1 is the most likely */
     bool is_end;                  /* it ended its sequence: vmt_generation_finish() will say how, if not yet */
+    bool is_end_mark;             /* and it did so by being an end-of-sequence or stop id: no part of the text */
     const vmt_token_logprob *top; /* [num_top] most likely first; valid until the next call for this sequence */
     uint32_t num_top;
 } vmt_output_token;

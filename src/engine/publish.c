@@ -65,6 +65,19 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
     return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
 }
 
+static bool has_id(const int32_t *ids, uint32_t num_ids, int32_t id) {
+    for (uint32_t i = 0; i < num_ids; i++) {
+        if (ids[i] == id) return true;
+    }
+    return false;
+}
+
+/* A constraint may end the text with a token of it, or with an end-of-sequence id that the request ignores. */
+static bool is_end_mark(const vmt_engine *engine, const vmt_generation *gen, int32_t token_id) {
+    return has_id(gen->end_ids, gen->num_end_ids, token_id) ||
+           has_id(engine->config.eos_ids, engine->config.num_eos_ids, token_id);
+}
+
 /* Ends a sequence whose constraint has failed. */
 static void fail_sequence(vmt_engine *engine, vmt_sequence *s, const char *message) {
     if (s->gen->error[0] == 0) snprintf(s->gen->error, sizeof s->gen->error, "%s", message);
@@ -127,7 +140,9 @@ static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     s->num_output++;
     /* The reader may take the token before the end is published: it must know to wait for that. */
     int32_t stop_token_id;
-    slot->is_end = end_of(s, &stop_token_id) != VMT_FINISH_NONE;
+    vmt_finish finish = end_of(s, &stop_token_id);
+    slot->is_end = finish != VMT_FINISH_NONE;
+    slot->is_end_mark = finish == VMT_FINISH_STOP && is_end_mark(engine, gen, token_id);
     vmt_output_ring_push(&s->ring);
     return true;
 }
