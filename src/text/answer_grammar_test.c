@@ -287,7 +287,7 @@ static const struct {
     {"mistral", "[TOOL_CALLS]get_weather[ARGS]" PARIS "[TOOL_CALLS]get_time[ARGS]{}"},
     {"mistral", "[TOOL_CALLS][{\"name\": \"get_weather\", \"arguments\": " PARIS "}]"},
     {"llama3_json", "{\"name\": \"get_weather\", \"parameters\": " PARIS "}"},
-    {"llama4_pythonic", "<|python_start|>[get_weather(city=\"Paris\", unit=\"C\"), get_time()]<|python_end|>"},
+    {"llama4_pythonic", "[get_weather(city=\"Paris\", unit='C'), get_time()]"},
     {"openai",
      "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather "
      "<|constrain|>json<|message|>" PARIS},

@@ -150,10 +150,37 @@ static bool is_written_as_json(const vmt_call_frame *frame, vmt_json schema) {
     return vmt_json_get_str(VMT_JSON_AT(of, "type"), &type) && is_one_of(type, scalars, VMT_COUNT(scalars));
 }
 
+/* Python's other quotes, which most models prefer; without escapes. */
+static void write_python_string(vmt_format_writer *f, const vmt_called_tool *tool, vmt_json schema) {
+    static const char *const excludes[] = {"'", "\\", "\n", NULL};
+    vmt_format_begin(f, "or", "elements");
+    write_schema(f, tool, schema);
+    vmt_format_begin_tag(f, VMT_STR("'"));
+    if (!write_choices(f, schema)) vmt_format_any_text(f, excludes);
+    vmt_format_end_tag(f, "'");
+    vmt_format_end(f);
+}
+
+/* Choices that can stand between those quotes, or any text. */
+static bool is_python_string(vmt_json schema) {
+    vmt_json list = VMT_JSON_AT(schema, "enum"), item;
+    vmt_str text;
+    if (!vmt_typed_is_string(schema) || vmt_json_exists(VMT_JSON_AT(schema, "const"))) return false;
+    for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &item);) {
+        if (!vmt_json_get_str(item, &text)) return false;
+        for (size_t i = 0; i < text.len; i++) {
+            if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == '\'' || text.ptr[i] == '\\') return false;
+        }
+    }
+    return vmt_json_exists(list) || (vmt_json_exists(VMT_JSON_AT(schema, "type")) && is_plain(schema));
+}
+
 static vmt_status write_value(vmt_format_writer *f, const vmt_called_tool *tool, vmt_str name, vmt_json schema) {
     const vmt_call_frame *frame = f->form->dialect->frame;
     bool is_string = vmt_typed_is_string(schema);
-    if (frame->strings_are_json) {
+    if (frame->strings_are_json && is_python_string(schema)) {
+        write_python_string(f, tool, schema);
+    } else if (frame->strings_are_json) {
         write_schema(f, tool, schema);
     } else if (is_string) {
         return write_string(f, tool, name, schema);

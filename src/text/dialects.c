@@ -182,8 +182,6 @@ static const vmt_call_frame glm_frame = {
     .call = "", .after_name = "(", .call_end = ")", .key = "", .key_end = "=", .value_end = "", .comma = ", ", \
     .strings_are_json = true
 static const vmt_call_frame pythonic_frame = {.open = "[", .close = "]", .separator = ", ", PYTHON_CALL};
-static const vmt_call_frame llama4_pythonic_frame = {
-    .open = "<|python_start|>[", .close = "]<|python_end|>", .separator = ", ", PYTHON_CALL};
 static const vmt_call_frame lfm2_frame = {
     .open = "<|tool_call_start|>[", .close = "]<|tool_call_end|>", .separator = ", ", PYTHON_CALL};
 static const vmt_call_frame olmo3_frame = {
@@ -240,8 +238,8 @@ static const vmt_tool_dialect dialects[] = {
     TAGGED("lfm2", pythonic, &lfm2, LIST("<|tool_call_start|>"), FRAME(lfm2), DETECT("<|tool_list_start|>")),
     TAGGED("olmo3", pythonic, &olmo3, LIST("<function_calls>"), FRAME(olmo3), DETECT("<function_calls>")),
     TAGGED("phi4_mini_json", json, &phi4, LIST("functools["), FRAME(phi4), DETECT("<|tool|>", "<|/tool|>")),
-    TAGGED("llama4_pythonic", pythonic, &llama4_pythonic, LIST("<|python_start|>"), PYTHON_ROW,
-           FRAME(llama4_pythonic), DETECT("<|python_start|>")),
+    TAGGED("llama4_pythonic", pythonic, &llama4_pythonic, LIST("<|python_start|>"), PYTHON_ROW, FRAME(pythonic),
+           DETECT("<|python_start|>")),
     TAGGED("llama4_json", json, &llama, LIST("<|python_start|>", "<|python_tag|>"), LLAMA_ROW, FRAME(llama),
            .detect = {0}),
     TAGGED("llama3_json", json, &llama3, LIST("<|python_tag|>"), LLAMA_ROW, FRAME(llama),
