@@ -1,5 +1,5 @@
-/* api/thinking_budget.h: how many tokens a choice may reason for; when they are spent, the marker that ends reasoning is
- * what the model says next.
+/* api/thinking_budget.h: how many tokens a choice may reason for; when they are spent, the marker that ends
+ * reasoning is what the model says next.
  *
  *   count while the text stands inside reasoning ─► spent: force the marker, token by token ─► nothing more to do
  *
