@@ -2,6 +2,8 @@
 #include "api/thinking_budget.h"
 #include "text/answer_grammar.h"
 
+#define FORCED_BYTES_MAX 256u /* of text that is looked ahead */
+
 struct vmt_limits {
     vmt_grammar *grammar;     /* NULL: none */
     vmt_grammar_vocab *vocab; /* borrowed */
@@ -12,6 +14,7 @@ struct vmt_limits {
 
 struct limit {
     vmt_matcher *matcher; /* NULL: only a budget */
+    const vmt_tokenizer *tokenizer;
     vmt_thinking_budget budget;
 };
 
@@ -39,6 +42,31 @@ static vmt_status accept(void *self, int32_t token_id, vmt_err *err) {
 static bool is_ended(const void *self) {
     const struct limit *l = self;
     return l->matcher && vmt_matcher_is_ended(l->matcher);
+}
+
+/* The text that must come next, in the tokens that the tokenizer has for it; but for the last, which may be another one
+ * together with what follows. */
+static uint32_t forced(void *self, int32_t *ids, uint32_t num_max) {
+    struct limit *l = self;
+    uint32_t num = 0;
+    vmt_buf text = {0}, check = {0};
+    vmt_tokens tokens = {0};
+    if (!l->matcher || l->budget.parser) return 0;
+    vmt_matcher_forced(l->matcher, FORCED_BYTES_MAX, &text);
+    if (text.len > 1 &&
+        vmt_tokenizer_encode(l->tokenizer, vmt_buf_str(&text), (vmt_encode_options){0}, &tokens, NULL) == VMT_OK) {
+        for (size_t i = 0; i < tokens.len; i++)
+            vmt_buf_append(&check, vmt_tokenizer_bytes(l->tokenizer, tokens.ids[i]));
+        bool is_same = vmt_str_eq(vmt_buf_str(&check), vmt_buf_str(&text)); /* some add a space, or normalize */
+        for (; is_same && num < num_max && num + 1 < tokens.len; num++) {
+            if (vmt_matcher_accept(l->matcher, tokens.ids[num], NULL) != VMT_OK) break;
+            ids[num] = tokens.ids[num];
+        }
+    }
+    vmt_tokens_free(&tokens);
+    vmt_buf_free(&check);
+    vmt_buf_free(&text);
+    return num;
 }
 
 /* ---- the grammar of the answer */
@@ -176,6 +204,7 @@ static bool init_limit(vmt_job *job, struct limit *l) {
     if (job->limits->has_budget && !vmt_thinking_budget_init(&l->budget, &job->limits->thinking)) {
         return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL, "no memory for another choice");
     }
+    l->tokenizer = job->api->config.tokenizer;
     if (!job->limits->grammar) return true;
     return vmt_matcher_create(&l->matcher, job->limits->grammar, job->limits->vocab, &err) == VMT_OK ||
            vmt_fault_from_err(&job->fault, &err, NULL);
@@ -191,7 +220,7 @@ bool vmt_job_create_constraints(vmt_job *job, uint32_t prompt_idx, const vmt_con
     for (uint32_t i = 0; i < job->n; i++) {
         struct limit *l = &limits->limits[prompt_idx * job->n + i];
         if (!init_limit(job, l)) return false;
-        constraints[i] = (vmt_constraint){l, mask, accept, is_ended};
+        constraints[i] = (vmt_constraint){l, mask, accept, is_ended, forced};
     }
     *out = constraints;
     return true;
