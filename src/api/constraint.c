@@ -214,6 +214,10 @@ bool vmt_job_create_constraints(vmt_job *job, uint32_t prompt_idx, const vmt_con
     struct vmt_limits *limits = job->limits;
     *out = NULL;
     if (!limits->grammar && !limits->has_budget) return true;
+    if (job->num_choices > VMT_CONSTRAINED_CHOICES_MAX) {
+        return vmt_fault_rule(&job->fault, "n", NULL, "%u choices are to keep a form, the limit is %u.",
+                              job->num_choices, VMT_CONSTRAINED_CHOICES_MAX);
+    }
     if (!limits->limits) limits->limits = vmt_job_alloc(job, job->num_choices, sizeof *limits->limits);
     vmt_constraint *constraints = vmt_job_alloc(job, job->n, sizeof *constraints);
     if (!limits->limits || !constraints) return false;

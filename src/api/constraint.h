@@ -7,6 +7,8 @@
 
 #include "api/job.h"
 
+#define VMT_CONSTRAINED_CHOICES_MAX 1024u /* of one request: each has a matcher beside the arena */
+
 /* What job->fields, job->output and the server's rules ask for.  false: job->fault. */
 bool vmt_job_compile_constraints(vmt_job *job);
 /* For the sequences of a prompt: [job->n] in the arena, or NULL when nothing limits them.  After compile. */

@@ -167,6 +167,10 @@ static const struct error_case {
      "thinking_token_budget must be ..."},
     {COMPLETIONS, "{" P ",\"thinking_token_budget\":1}", 400, RULE, "thinking_token_budget",
      "thinking_token_budget needs a chat: ..."},
+    {COMPLETIONS,
+     "{\"prompt\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"],\"n\":128,\"temperature\":1,\"guided_"
+     "regex\":\"a\"}",
+     400, RULE, "n", "1152 choices are to keep a form, the limit is 1024. (parameter=n)"},
     /* what is not there yet */
     {COMPLETIONS, "{" P ",\"use_beam_search\":true}", 400, RULE, "use_beam_search",
      "use_beam_search is not supported yet. (parameter=use_beam_search)"},
