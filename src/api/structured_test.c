@@ -90,6 +90,14 @@ static const struct {
     {"'thinking_token_budget':2,'guided_choice':['YES','NO']", "bc", "NO", "stop"},
     {"'thinking_token_budget':2,'response_format':{'type':'json_schema','json_schema':{'schema':{'const':1}}}",
      "bc", "1", "stop"},
+    {"'thinking_token_budget':2,'guided_grammar':'root ::= \\'X\\' [YZ]'", "bc", "XY", "stop"},
+    {"'thinking_token_budget':2,'response_format':{'type':'structural_tag','format':{'type':'const_string','value'"
+     ":'QR'}}",
+     "bc", "QR", "stop"},
+    {"'thinking_token_budget':2,'response_format':{'type':'structural_tag','triggers':['<'],'structures':[{'begin'"
+     ":'<a>',"
+     "'schema':{'const':1},'end':'</a>'}]}",
+     "bc", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "stop"},
     {"'include_reasoning':false,'thinking_token_budget':2,'guided_regex':'[A-C]{3}'", "(none)", "ABC", "stop"},
 };
 
