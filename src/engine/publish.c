@@ -162,9 +162,9 @@ static bool may_be_forced(const vmt_sequence *s) {
 
 /* Tokens that may come with the next one.  There is always room for them, so that what a slow reader leaves unread does
  * not change the text. */
-static uint32_t num_ahead(const vmt_sequence *s) {
+static uint32_t num_coming(const vmt_sequence *s) {
     uint32_t num_left = s->seq.tokens_cap - s->seq.num_tokens;
-    return may_be_forced(s) ? VMT_MIN(num_left, VMT_CONSTRAINT_FORCED_MAX + 1) : 1;
+    return may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
 }
 
 static void push_forced(vmt_engine *engine, vmt_sequence *s) {
@@ -188,7 +188,7 @@ static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
     if (finish != VMT_FINISH_NONE) {
         vmt_engine_end_sequence(engine, s, finish, stop_token_id);
     } else {
-        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, num_ahead(s));
+        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, num_coming(s));
     }
 }
 
