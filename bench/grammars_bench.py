@@ -10,8 +10,8 @@ SCHEMAS = ("tests/golden/grammar_schemas.json", "tests/golden/structured_schemas
 
 
 def run(root, rounds):
-    """VMT_TOKENIZER_DIR as for tokenizers.  BENCH_GRAMMAR_PYTHON: a Python with numpy, tokenizers, xgrammar (which needs
-    torch) and llguidance; without it only our own figures."""
+    """VMT_TOKENIZER_DIR as for tokenizers.  BENCH_GRAMMAR_PYTHON: a Python with numpy, tokenizers, xgrammar (which
+    needs torch) and llguidance; without it only our own figures."""
     where = os.environ.get("VMT_TOKENIZER_DIR")
     tokenizer = pathlib.Path(where or "") / "qwen3/package/models/tokenizer.json"
     if not where or not tokenizer.exists():

@@ -3,10 +3,11 @@
 
   bench_grammar.py BENCH TOKENIZER SCHEMAS ... [--rounds N] [--csv]
 
-BENCH is grammar_bench, TOKENIZER a tokenizer.json, SCHEMAS are JSON lists of {name, schema, instances}.  Every instance is
-tokenized; before each token the mask is computed and must hold it.  A schema without instances is only compiled.  Times are of the processor: threads of a library
-count together.  Each round is a process of its own, so no library keeps anything from the round before.  Needs the
-packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library that is missing is left out.
+BENCH is grammar_bench, TOKENIZER a tokenizer.json, SCHEMAS are JSON lists of {name, schema, instances}.  Every instance
+is tokenized; before each token the mask is computed and must hold it.  A schema without instances is only compiled.
+Times are of the processor: threads of a library count together.  Each round is a process of its own, so no library keeps
+anything from the round before.  Needs the packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library
+that is missing is left out.
 """
 
 import argparse
@@ -156,8 +157,8 @@ def main():
         run_face(options, entries)
         return 0
     if options.csv:
-        print("library,compile_p50_ms,compile_p99_ms,compile_max_ms,mask_p50_us,mask_p90_us,mask_p99_us,mask_max_us,masks,"
-              "refused")
+        print("library,compile_p50_ms,compile_p99_ms,compile_max_ms,mask_p50_us,mask_p90_us,mask_p99_us,mask_max_us,"
+              "masks,refused")
     for name in ("ours", *FACES):
         compiles, masks, refused = [], [], 0
         for _ in range(options.rounds):

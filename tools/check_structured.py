@@ -54,8 +54,8 @@ def tool(schema):
     """A function with the schema as its one parameter; what the schema defines stays at the root."""
     inner = {k: v for k, v in schema.items() if k not in ("$defs", "definitions", "$schema")}
     outer = {k: schema[k] for k in ("$defs", "definitions", "$schema") if k in schema}
-    return [{"type": "function", "function": {"name": "answer", "parameters": {
-        "type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": False, **outer}}}]
+    parameters = {"type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": False}
+    return [{"type": "function", "function": {"name": "answer", "parameters": {**parameters, **outer}}}]
 
 
 def from_messages(answer):
@@ -127,7 +127,8 @@ class Run:
         text, is_cut = read(answer.json())
         if is_cut:
             return "cut", None
-        value = json.loads(text, parse_float=decimal.Decimal) if isinstance(text, str) and read is not from_call else text
+        is_text = isinstance(text, str) and read is not from_call
+        value = json.loads(text, parse_float=decimal.Decimal) if is_text else text
         why = next((error.message for error in entry["validator"].iter_errors(value)), None)
         return ("valid", None) if why is None else ("wrong", f"{why[:200]}: {text!r}"[:600])
 

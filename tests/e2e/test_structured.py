@@ -14,7 +14,7 @@ import ollama
 import pytest
 from pydantic import BaseModel, Field
 
-from conftest import MODEL, Server, sse
+from conftest import MODEL, Server
 from test_tools import DIALECTS, PARIS, TEMPLATE, TOOLS, gather, start
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -29,10 +29,14 @@ class City(BaseModel):
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},
                                            "size": {"type": "integer", "minimum": 0, "maximum": 99}},
           "required": ["name", "size"], "additionalProperties": False}
-UNIT = {"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"], "additionalProperties": False}
+UNIT = {"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"],
+        "additionalProperties": False}
 TOOL = {"type": "function", "function": {"name": "set_unit", "parameters": UNIT}}
 OTHER = {"type": "function", "function": {"name": "no_op"}}
 NAMED = {"type": "function", "function": {"name": "set_unit"}}
+SHORT = {"max_tokens": 200, "temperature": 0}
+BRIEF = {"max_output_tokens": 200, "temperature": 0}
+COLD = {"temperature": 0}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA}}
 
 
@@ -54,11 +58,11 @@ def openai_client(smol):
 
 
 def chat(client, **kw):
-    return client.chat.completions.create(**{"model": MODEL, "messages": ASK, "max_tokens": 200, **kw})
+    return client.chat.completions.create(**{"model": MODEL, "messages": ASK, **SHORT, **kw})
 
 
 def completion(client, **extra):
-    return client.completions.create(model=MODEL, prompt="A city:", max_tokens=200, extra_body=extra).choices[0]
+    return client.completions.create(model=MODEL, prompt="A city:", **SHORT, extra_body=extra).choices[0]
 
 
 # ---- each spelling
@@ -72,9 +76,9 @@ def test_response_format(openai_client):
 
 
 def test_the_clients_own_parsing(openai_client):
-    message = openai_client.chat.completions.parse(model=MODEL, messages=ASK, max_tokens=200, response_format=City)
+    message = openai_client.chat.completions.parse(model=MODEL, messages=ASK, **SHORT, response_format=City)
     assert isinstance(message.choices[0].message.parsed, City)
-    answer = openai_client.responses.parse(model=MODEL, input="Name a city.", max_output_tokens=200, text_format=City)
+    answer = openai_client.responses.parse(model=MODEL, input="Name a city.", **BRIEF, text_format=City)
     assert isinstance(answer.output_parsed, City)
 
 
@@ -107,7 +111,7 @@ def test_guided_fields(openai_client):
 
 
 def test_responses(openai_client):
-    answer = openai_client.responses.create(model=MODEL, input="Name a city.", max_output_tokens=200, text={
+    answer = openai_client.responses.create(model=MODEL, input="Name a city.", **BRIEF, text={
         "format": {"type": "json_schema", "name": "city", "schema": SCHEMA, "strict": True}})
     assert answer.status == "completed" and is_valid(answer.output_text)
     assert answer.text.format.type == "json_schema"
@@ -117,14 +121,14 @@ def test_messages(smol):
     client = anthropic.Anthropic(base_url=smol.url, api_key="x", max_retries=0)
     asked = {"type": "json_schema", "schema": SCHEMA}
     for extra in ({"output_config": {"format": asked}}, {"output_format": asked}):
-        answer = client.messages.create(model=MODEL, messages=ASK, max_tokens=200, extra_body=extra)
+        answer = client.messages.create(model=MODEL, messages=ASK, **SHORT, extra_body=extra)
         assert answer.stop_reason == "end_turn" and is_valid(answer.content[0].text)
 
 
 def test_ollama(smol):
     client = ollama.Client(host=smol.url)
-    assert is_valid(client.chat(model=MODEL, messages=ASK, format=SCHEMA).message.content)
-    assert is_valid(client.generate(model=MODEL, prompt="Name a city.", format=SCHEMA).response)
+    assert is_valid(client.chat(model=MODEL, messages=ASK, format=SCHEMA, options=COLD).message.content)
+    assert is_valid(client.generate(model=MODEL, prompt="Name a city.", format=SCHEMA, options=COLD).response)
     begun = client.chat(model=MODEL, messages=ASK, format="json", options={"num_predict": 10}).message.content
     assert begun.startswith("{")
     answer = smol.post("/api/chat", {"model": MODEL, "messages": ASK, "format": "xml"})
@@ -134,7 +138,7 @@ def test_ollama(smol):
 # ---- with the rest of sampling
 
 def test_several_choices_and_prompts(openai_client):
-    answer = chat(openai_client, response_format=FORMAT, n=4, seed=5)
+    answer = chat(openai_client, response_format=FORMAT, n=4, seed=5, temperature=1)
     assert all(choice.finish_reason == "length" or is_valid(choice.message.content) for choice in answer.choices)
     assert len({choice.message.content for choice in answer.choices}) > 1
     many = openai_client.completions.create(model=MODEL, prompt=["A", "B", "C"], n=2, max_tokens=20, seed=5,
@@ -143,7 +147,7 @@ def test_several_choices_and_prompts(openai_client):
 
 
 def test_a_stream_says_the_same(openai_client):
-    kw = {"response_format": FORMAT, "temperature": 0}
+    kw = {"response_format": FORMAT}
     whole = chat(openai_client, **kw).choices[0]
     assert gather(chat(openai_client, stream=True, **kw))["content"] == whole.message.content
 
@@ -184,7 +188,7 @@ def test_forced_calls_of_responses(openai_client):
     tools = [{"type": "function", "strict": True, **TOOL["function"]}]
     for tool_choice in ("required", {"type": "function", "name": "set_unit"}):
         answer = openai_client.responses.create(model=MODEL, input="Unit?", tools=tools, tool_choice=tool_choice,
-                                                parallel_tool_calls=False, max_output_tokens=200)
+                                                parallel_tool_calls=False, **BRIEF)
         assert [item.type for item in answer.output] == ["function_call"] and is_valid(answer.output[0].arguments, UNIT)
 
 
@@ -192,13 +196,27 @@ def test_forced_calls_of_messages(smol):
     client = anthropic.Anthropic(base_url=smol.url, api_key="x", max_retries=0)
     tools = [{"name": "set_unit", "input_schema": UNIT}]
     for tool_choice in ({"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "set_unit"}):
-        answer = client.messages.create(model=MODEL, messages=ASK, tools=tools, tool_choice=tool_choice, max_tokens=200)
+        answer = client.messages.create(model=MODEL, messages=ASK, tools=tools, tool_choice=tool_choice, **SHORT)
         assert [block.type for block in answer.content] == ["tool_use"] and answer.stop_reason == "tool_use"
         assert answer.content[0].input["unit"] in ("C", "F")
 
 
+def test_streams_of_the_other_apis(smol, openai_client):
+    client = anthropic.Anthropic(base_url=smol.url, api_key="x", max_retries=0)
+    tools = [{"name": "set_unit", "input_schema": UNIT}]
+    with client.messages.stream(model=MODEL, messages=ASK, tools=tools, **SHORT,
+                                tool_choice={"type": "tool", "name": "set_unit"}) as stream:
+        answer = stream.get_final_message()
+    assert [block.type for block in answer.content] == ["tool_use"] and answer.content[0].input["unit"] in ("C", "F")
+    with openai_client.responses.stream(model=MODEL, input="Name a city.", **BRIEF, text_format=City) as stream:
+        assert isinstance(stream.get_final_response().output_parsed, City)
+    parts = ollama.Client(host=smol.url).chat(model=MODEL, messages=ASK, format=SCHEMA, options=COLD, stream=True)
+    assert is_valid("".join(part.message.content for part in parts))
+
+
 def test_a_form_and_a_named_tool_exclude_each_other(smol):
-    answer = smol.post("/v1/chat/completions", {"messages": ASK, "tools": [TOOL], "tool_choice": NAMED, "guided_regex": "a"})
+    answer = smol.post("/v1/chat/completions",
+                       {"messages": ASK, "tools": [TOOL], "tool_choice": NAMED, "guided_regex": "a"})
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "guided_regex"
 
 
@@ -209,14 +227,10 @@ def test_forced_in_every_dialect(tmp_path, model_file, dialect):
     server = start(tmp_path, {"it": text, "nonsense": "Hello there, how are you?"}, "--tool-call-parser", "hermes",
                    template="{% if false %}" + mark + "{% endif %}" + TEMPLATE)
     try:
-        client = server.client()
-        choice = client.chat.completions.create(model="", messages=[{"role": "user", "content": "say it now"}], tools=TOOLS,
-                                                tool_choice="required", max_tokens=300).choices[0]
+        choice = say(server, "it", tools=TOOLS, tool_choice="required", max_tokens=300)
         assert calls_of(choice) == [("get_weather", json.loads(PARIS))], choice
         assert choice.finish_reason == "tool_calls" and choice.message.reasoning == reasoning
-        choice = client.chat.completions.create(
-            model="", messages=[{"role": "user", "content": "say nonsense now"}], tools=[OTHER, TOOL], tool_choice=NAMED,
-            max_tokens=2000, seed=1).choices[0]
+        choice = say(server, "nonsense", tools=[OTHER, TOOL], tool_choice=NAMED, max_tokens=2000, seed=1)
         if choice.finish_reason != "length":  # between the brackets this model says anything
             assert calls_of(choice) in ([("set_unit", {"unit": "C"})], [("set_unit", {"unit": "F"})]), choice
             assert choice.message.content is None
@@ -238,7 +252,8 @@ SCRIPTS = {
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory, model_file):
-    s = start(tmp_path_factory.mktemp("told"), SCRIPTS, template="{# #}{% if false %}<tool_call> </think>{% endif %}" + TEMPLATE)
+    s = start(tmp_path_factory.mktemp("told"), SCRIPTS,
+              template="{# #}{% if false %}<tool_call> </think>{% endif %}" + TEMPLATE)
     yield s
     assert s.stop() == 0, s.log
 
@@ -259,7 +274,8 @@ def test_strict_tools_leave_text_free_and_hold_calls(told):
 
 
 def test_a_form_allows_calls_beside_it(told):
-    kw = {"tools": [TOOL], "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": [7]}}}}
+    kw = {"tools": [TOOL], "response_format": {
+        "type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": [7]}}}}
     assert calls_of(say(told, "wrong", **kw)) == [("set_unit", {"unit": "K"})]
     assert say(told, "seven", **kw).message.content == "7"
 
@@ -285,7 +301,8 @@ def test_a_thinking_budget_ends_reasoning(told):
     assert used < 20 and not (message.reasoning or "").strip("\n")
     client = anthropic.Anthropic(base_url=told.url, api_key="x", max_retries=0)
     name = told.get("/v1/models").json()["data"][0]["id"]
-    answer = client.messages.create(model=name, messages=[{"role": "user", "content": "say broods now"}], max_tokens=900,
+    asked = [{"role": "user", "content": "say broods now"}]
+    answer = client.messages.create(model=name, messages=asked, max_tokens=900,
                                     thinking={"type": "enabled", "budget_tokens": 20})
     assert answer.content[0].type == "thinking" and len(answer.content[0].thinking) < 300
 
@@ -298,7 +315,8 @@ for _ in range(300):
 
 
 @pytest.mark.parametrize("members,param,part", [
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "colour"}}}}, "response_format", "names no JSON type"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "colour"}}}},
+     "response_format", "names no JSON type"),
     ({"guided_json": {"$dynamicRef": "#x"}}, "guided_json", "$dynamicRef"),
     ({"guided_json": {"type": "string", "format": "colour"}}, "guided_json", "colour"),
     ({"guided_json": {"$ref": "#/nowhere"}}, "guided_json", "nowhere"),
@@ -311,9 +329,11 @@ for _ in range(300):
     ({"guided_json": {"enum": ["x" * 1024] * 1100}}, "guided_json", "1048576"),
     ({"guided_choice": ["x" * 100] * 11000}, "guided_choice", "1048576"),
     ({"structured_outputs": {"json": {}, "regex": "a"}}, "structured_outputs", "one kind"),
-    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"$dynamicRef": "#"}}}], "tool_choice": "required"},
+    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"$dynamicRef": "#"}}}],
+      "tool_choice": "required"},
      "tools", "$dynamicRef"),
-    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}], "tool_choice": "required"},
+    ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}],
+      "tool_choice": "required"},
      "tools", "must be of type object"),
 ])
 def test_what_cannot_be_held_is_refused_by_name(smol, members, param, part):
@@ -326,7 +346,8 @@ def test_errors_name_the_fields_of_each_api(smol):
     bad = {"type": "json_schema", "name": "x", "schema": {"type": "colour"}}
     answer = smol.post("/v1/responses", {"input": "x", "text": {"format": bad}})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "text.format")
-    answer = smol.post("/v1/messages", {"model": MODEL, "messages": ASK, "max_tokens": 5, "output_config": {"format": bad}})
+    answer = smol.post("/v1/messages",
+                       {"model": MODEL, "messages": ASK, "max_tokens": 5, "output_config": {"format": bad}})
     assert answer.status_code == 400 and "output_config.format" in answer.json()["error"]["message"]
     answer = smol.post("/api/chat", {"model": MODEL, "messages": ASK, "format": bad["schema"]})
     assert answer.status_code == 400 and "format" in answer.json()["error"]
@@ -342,7 +363,8 @@ def test_large_and_deep_forms_work_or_are_refused(smol):
 
 def test_the_loop_answers_while_grammars_are_compiled(smol):
     """Hostile sources keep the text threads busy, not the loop."""
-    wide = {"type": "object", "properties": {f"p{i}": {"type": "string", "pattern": f"^(a|b){{1,{i % 40 + 1}}}$"} for i in range(900)}}
+    wide = {"type": "object", "properties": {
+        f"p{i}": {"type": "string", "pattern": f"^(a|b){{1,{i % 40 + 1}}}$"} for i in range(900)}}
     sources = [{"guided_regex": "(a|b)*a(a|b){14}"}, {"guided_json": wide}, {"guided_regex": "(x+x+)+y{1,900}z"},
                {"guided_choice": [f"word {i}" for i in range(20000)]}] * 3
     threads = [threading.Thread(target=smol.post, args=("/v1/completions", {"prompt": "x", "max_tokens": 1, **source}))
@@ -364,6 +386,7 @@ def test_the_loop_answers_while_grammars_are_compiled(smol):
 # ---- every answer validates
 
 def test_random_answers_validate(smol):
-    done = subprocess.run([sys.executable, ROOT / "tools/check_structured.py", smol.url, "-n", "40", "--tools", "--max-tokens", "80"],
+    tool = ROOT / "tools/check_structured.py"
+    done = subprocess.run([sys.executable, tool, smol.url, "-n", "40", "--tools", "--max-tokens", "80"],
                           capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
