@@ -5,8 +5,8 @@
 
 BENCH is grammar_bench, TOKENIZER a tokenizer.json, SCHEMAS are JSON lists of {name, schema, instances}.  Every instance
 is tokenized; before each token the mask is computed and must hold it.  A schema without instances is only compiled.
-Times are of the processor: threads of a library count together.  Each round is a process of its own, so no library keeps
-anything from the round before.  Needs the packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library
+Times are of the processor: threads of a library count together.  Each round is a process of its own, so no library
+keeps anything from the round before.  Needs the packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library
 that is missing is left out.
 """
 

@@ -54,7 +54,8 @@ def tool(schema):
     """A function with the schema as its one parameter; what the schema defines stays at the root."""
     inner = {k: v for k, v in schema.items() if k not in ("$defs", "definitions", "$schema")}
     outer = {k: schema[k] for k in ("$defs", "definitions", "$schema") if k in schema}
-    parameters = {"type": "object", "properties": {"value": inner}, "required": ["value"], "additionalProperties": False}
+    parameters = {"type": "object", "properties": {"value": inner}, "required": ["value"],
+                  "additionalProperties": False}
     return [{"type": "function", "function": {"name": "answer", "parameters": {**parameters, **outer}}}]
 
 
