@@ -34,6 +34,11 @@ static vmt_tensor place(struct planner *p, vmt_dtype dtype, uint64_t rows, uint6
     return t;
 }
 
+/* Columns of a row of logits, or of the hidden state in its place. */
+static uint32_t logits_cols(const vmt_model_config *c) {
+    return c->headless ? c->hidden : c->vocab;
+}
+
 static uint32_t logits_max(const vmt_model_kv_options *o) {
     return VMT_MIN(o->logits_max, o->tokens_max);
 }
@@ -71,6 +76,7 @@ static void plan(vmt_gpu_decoder *d) {
         .tokens_max = o->tokens_max,
         .context_max = o->context_max,
         .kv_tokens_max = (uint64_t)o->num_blocks * o->block_size,
+        .lacks_tiles = vmt_gpu_attention_lacks_tiles(d->weights->gpu, c->head_dim, d->weights->type, o->dtype),
     };
     d->attention = vmt_gpu_attention_plan_make(&shape);
 }
@@ -97,7 +103,7 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
     d->options = *options;
     plan(d);
     vmt_gpu_step_shape shape = step_shape(d);
-    size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * config->vocab * sizeof(float);
+    size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * logits_cols(config) * sizeof(float);
     bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(&shape);
     free(d);
     return bytes;
@@ -139,13 +145,13 @@ static vmt_status take_logits(vmt_gpu_decoder *d, vmt_err *err) {
     uint32_t num_rows = logits_max(&d->options);
     bool is_seen = d->gpu->caps.is_unified;
     size_t bytes;
-    if (!vmt_mul_size((size_t)num_rows * sizeof(float), d->config->vocab, &bytes) ||
+    if (!vmt_mul_size((size_t)num_rows * sizeof(float), logits_cols(d->config), &bytes) ||
         bytes > SIZE_MAX - VMT_GPU_READBACK_ALIGN) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "%u rows of logits overflow the address space", num_rows);
     }
     bytes = (bytes + VMT_GPU_READBACK_ALIGN - 1) / VMT_GPU_READBACK_ALIGN * VMT_GPU_READBACK_ALIGN;
     VMT_TRY(vmt_gpu_alloc(d->gpu, &d->logits_buffer, bytes, is_seen ? VMT_GPU_SHARED : VMT_GPU_PRIVATE, err));
-    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {num_rows, d->config->vocab}};
+    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {num_rows, logits_cols(d->config)}};
     return is_seen ? VMT_OK : vmt_gpu_readback_create(&d->readback, d->gpu, &d->logits_buffer, err);
 }
 
@@ -280,7 +286,7 @@ vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *d, const vmt_batch *batch, co
 }
 
 static vmt_status see_logits(vmt_gpu_decoder *d, const struct vmt_gpu_flight *f, const float **out, vmt_err *err) {
-    size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)d->config->vocab * sizeof(float);
+    size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)logits_cols(d->config) * sizeof(float);
     const void *copy = NULL;
     if (d->readback == NULL) {
         *out = vmt_tensor_data(&d->logits);
@@ -303,8 +309,8 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
         /* What runs behind it was made of its results; and one that hangs may never end. */
         d->is_lost = true;
         if (status == VMT_E_EXHAUSTED) {
-            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %llu seconds", d->gpu->caps.name,
-                     (unsigned long long)(d->options.step_timeout_ns / 1000000000u));
+            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %g seconds", d->gpu->caps.name,
+                     (double)d->options.step_timeout_ns * 1e-9);
         } else {
             d->loss = why;
         }
@@ -318,15 +324,21 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
     return f->needs_logits ? see_logits(d, f, &out->logits, err) : VMT_OK;
 }
 
+/* What a program adds that stands behind a barrier. */
+static void add_stats(vmt_gpu_program_stats *stats, const vmt_gpu_program *program, const uint32_t *counts) {
+    vmt_gpu_program_stats more = vmt_gpu_program_get_stats(program, counts);
+    stats->num_dispatches += more.num_dispatches;
+    stats->num_barriers += more.num_barriers + 1;
+    stats->bytes_read += more.bytes_read;
+}
+
 vmt_gpu_program_stats vmt_gpu_decoder_stats(const vmt_gpu_decoder *d, const uint32_t *counts) {
     const struct vmt_gpu_flight *f = &d->flights[0];
     vmt_gpu_program_stats stats =
         vmt_gpu_program_get_stats(f->bodies[class_of(d, counts[VMT_COUNT_TOKENS], false)], counts);
-    if (counts[VMT_COUNT_LOGITS] == 0) return stats;
-    vmt_gpu_program_stats tail =
-        vmt_gpu_program_get_stats(f->tails[class_of(d, counts[VMT_COUNT_LOGITS], true)], counts);
-    stats.num_dispatches += tail.num_dispatches;
-    stats.num_barriers += tail.num_barriers + 1;
-    stats.bytes_read += tail.bytes_read;
+    if (counts[VMT_COUNT_LOGITS] > 0) {
+        add_stats(&stats, f->tails[class_of(d, counts[VMT_COUNT_LOGITS], true)], counts);
+    }
+    if (counts[VMT_COUNT_SAMPLES] > 0) add_stats(&stats, f->draw, counts);
     return stats;
 }
