@@ -7,7 +7,7 @@
  *           fragment, and the four fragments are added up at the end.
  * Memory    threadgroup: 32 columns of 16 rows of x and of W, dequantized to T, for each simdgroup; the four fragments.
  *           The next columns are loaded while these are multiplied.
- * Requires  cols a multiple of 8; x and hidden rows on 8 bytes.
+ * Requires  cols a multiple of 8; x and hidden rows on 16 bytes.
  * Numerics  weights are rounded to T, sums are float.  With a norm x * norm_weight is rounded to T as a 64th, so that
  *           the residual stream's outliers stay within half's range. */
 #include <metal_stdlib>
@@ -21,25 +21,24 @@ constant constexpr uint FEW_COLS = 32;       /* of a simdgroup's tiles */
 constant constexpr uint FEW_STRIDE = 40;     /* of their rows */
 constant constexpr uint FEW_SUM_STRIDE = 20; /* of a fragment's rows */
 
-/* 16 columns of a row of x; none of them past cols. */
+/* 16 columns of a row of x, zeros past cols. */
 template <typename T>
 METAL_FUNC void few_load_x(constant vmt_matmul_kargs &args, const device T *x, const device float *hidden,
-                           const device float *norm_weight, ulong row_base, uint column, thread float *values,
+                           const device float *norm_weight, ulong row_base, uint column, thread vec<T, 4> *values,
                            thread float *squares) {
     bool has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
 #pragma unroll
-    for (uint i = 0; i < 16; i += 4) {
-        float4 v = float4(0.0f);
-        if (column + i < args.cols) {
-            if (has_norm) {
-                float4 h = load4(hidden + row_base + column + i), w = load4(norm_weight + column + i);
-                *squares += h.x * h.x + h.y * h.y + h.z * h.z + h.w * h.w;
-                v = h * w * 0.015625f;
-            } else {
-                v = load4(x + row_base + column + i);
-            }
+    for (uint i = 0; i < 4; i++) {
+        uint at = column + 4 * i;
+        if (at >= args.cols) {
+            values[i] = vec4_cast<T>(float4(0.0f));
+        } else if (has_norm) {
+            float4 h = load4(hidden + row_base + at), w = load4(norm_weight + at);
+            *squares += h.x * h.x + h.y * h.y + h.z * h.z + h.w * h.w;
+            values[i] = vec4_cast<T>(h * w * 0.015625f);
+        } else {
+            values[i] = *(const device vec<T, 4> *)(x + row_base + at);
         }
-        for (uint j = 0; j < 4; j++) values[i + j] = v[j];
     }
 }
 
@@ -92,17 +91,20 @@ void matmul_few(const device uchar *data_0 [[buffer(0)]],
 
     frag_c sum;
     frag_fill(sum, 0.0f);
-    float w[16], v[16], squares = 0.0f;
+    float w[16], squares = 0.0f;
+    vec<T, 4> v[4];
 #pragma unroll
-    for (uint i = 0; i < 16; i++) w[i] = v[i] = 0.0f;
+    for (uint i = 0; i < 16; i++) w[i] = 0.0f;
+#pragma unroll
+    for (uint i = 0; i < 4; i++) v[i] = vec4_cast<T>(float4(0.0f));
     uint column = sg * FEW_COLS + tile_col;
     if (column < args.cols) row.run(column, w);
     if (has_x) few_load_x<T>(args, x, hidden, norm_weight, x_base, column, v, &squares);
     for (uint k = 0; k < args.cols; k += FEW_SIMDGROUPS * FEW_COLS) {
 #pragma unroll
-        for (uint i = 0; i < 16; i++) {
-            x_tile[tile_at + i] = T(v[i]);
-            w_tile[tile_at + i] = T(w[i]);
+        for (uint i = 0; i < 4; i++) {
+            *(threadgroup vec<T, 4> *)(x_tile + tile_at + 4 * i) = v[i];
+            store4(w_tile + tile_at + 4 * i, float4(w[4 * i], w[4 * i + 1], w[4 * i + 2], w[4 * i + 3]));
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         column += FEW_SIMDGROUPS * FEW_COLS;
