@@ -79,7 +79,10 @@ typedef struct vmt_bundle {
     vmt_dtype kv_dtype;
 } vmt_bundle;
 
-/* Finds (fetching if need be) and opens the text half: path, config, tokenizer, template.  `tokenize` stops here. */
+/* Finds (fetching if need be) and opens what says the model's shape: path, mapped weights, config.  `bench predict`
+ * stops here. */
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
+/* The same, and the text half: tokenizer, template, defaults.  `tokenize` stops here. */
 vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
 /* Loads weights, sizes the KV cache from the memory budget, and logs the plan: what goes where, what was reduced. */
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
