@@ -3,6 +3,7 @@
 #include "api/job.h"
 #include "api/response_store.h"
 #include "api/routes.h"
+#include "api/turn_store.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "json/json_writer.h"
@@ -197,6 +198,8 @@ static vmt_status init(vmt_api *api, vmt_err *err) {
     if (config->ping_interval_ms) api->ping_timer = vmt_timer_create(config->loop, vmt_jobs_on_ping_timer, api);
     api->responses = vmt_response_store_create();
     if (!api->responses) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of responses");
+    api->turns = vmt_turn_store_create();
+    if (!api->turns) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of turns");
     if (!api->text_waker || !api->progress_waker || (config->ping_interval_ms && !api->ping_timer)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the API's wakers");
     }
@@ -231,6 +234,7 @@ void vmt_api_destroy(vmt_api *api) {
     if (api->text_waker) vmt_waker_destroy(api->text_waker);
     if (api->progress_waker) vmt_waker_destroy(api->progress_waker);
     vmt_response_store_destroy(api->responses);
+    vmt_turn_store_destroy(api->turns);
     vmt_cors_reset(&api->cors);
     free(api);
 }

@@ -3,6 +3,7 @@
 #include "api/chat_messages.h"
 #include "api/chat_render.h"
 #include "api/prompt.h"
+#include "api/turns.h"
 
 static void take_body(vmt_job *job, vmt_buf *chat_body) {
     vmt_buf_free(&job->body);
@@ -10,26 +11,31 @@ static void take_body(vmt_job *job, vmt_buf *chat_body) {
     *chat_body = (vmt_buf){0};
 }
 
-/* A template that refuses a system message in the middle gets all of them at the front.  Elsewhere they stay where they
- * are: moving them would change the prompt's beginning, and with it what the prefix cache holds. */
+static bool render_merged(vmt_job *job, vmt_conversation *conversation, vmt_chat_merge_depth depth) {
+    vmt_buf merged = {0};
+    vmt_json messages;
+    if (!vmt_chat_merge(conversation->messages, depth, &merged)) return false;
+    job->fault = (vmt_fault){0};
+    bool ok = vmt_job_parse_json(job, vmt_buf_str(&merged), "messages", &messages);
+    vmt_buf_free(&merged);
+    if (!ok) return false;
+    conversation->messages = messages;
+    return vmt_conversation_render(job, conversation);
+}
+
+/* A template that refuses a system message in the middle gets all of them at the front, and one that wants users and
+ * assistants to take turns gets users' messages joined.  Elsewhere they stay as they are: moving them would change the
+ * prompt's beginning, and with it what the prefix cache holds. */
 static bool render(vmt_job *job, vmt_conversation *conversation) {
     size_t begin = conversation->prompt->len;
     if (vmt_conversation_render(job, conversation)) return true;
-    vmt_buf merged = {0};
-    vmt_json messages;
-    if (job->fault.kind != VMT_FAULT_RULE || !vmt_chat_merge_systems(conversation->messages, &merged))
-        return false;
     vmt_fault first = job->fault;
-    job->fault = (vmt_fault){0};
-    conversation->prompt->len = begin;
-    bool ok = vmt_job_parse_json(job, vmt_buf_str(&merged), "messages", &messages);
-    vmt_buf_free(&merged);
-    if (ok) {
-        conversation->messages = messages;
-        ok = vmt_conversation_render(job, conversation);
+    for (int depth = VMT_MERGE_SYSTEMS; depth <= VMT_MERGE_USERS && first.kind == VMT_FAULT_RULE; depth++) {
+        conversation->prompt->len = begin;
+        if (render_merged(job, conversation, (vmt_chat_merge_depth)depth)) return true;
     }
-    if (!ok) job->fault = first;
-    return ok;
+    job->fault = first;
+    return false;
 }
 
 static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *conversation,
@@ -54,8 +60,7 @@ static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *con
 
 /* options NULL: nothing will be answered. */
 static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options,
-                            vmt_buf *prompt) {
-    vmt_conversation conversation = {.prompt = prompt};
+                            vmt_conversation *conversation) {
     vmt_answer_rules rules;
     vmt_json body;
     if (chat_body->failed) {
@@ -66,25 +71,26 @@ static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_req
     take_body(job, chat_body);
     if (!vmt_job_read_common(job, &body)) return false;
     if (options && options->raw_prompt.ptr) {
-        vmt_buf_append(prompt, options->raw_prompt);
+        vmt_buf_append(conversation->prompt, options->raw_prompt);
         return true;
     }
-    if (!read_conversation(job, body, &conversation, &rules) || !render(job, &conversation)) return false;
+    if (!read_conversation(job, body, conversation, &rules) || !render(job, conversation)) return false;
     if (!options) return true;
     if (options->tools_are_a_wish && !job->api->output_rules.dialect) rules.tool_choice = VMT_TOOLS_NONE;
-    return vmt_conversation_wish(job, &conversation, &rules);
+    return vmt_conversation_wish(job, conversation, &rules);
 }
 
 bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, options, &prompt);
+    vmt_conversation conversation = {.prompt = &prompt};
+    bool ok = read_and_render(job, chat_body, options, &conversation);
     if (ok) {
         job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
         ok = job->prompts != NULL;
     }
     if (ok) {
         job->num_prompts = 1;
-        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), options->raw_prompt.ptr != NULL);
+        ok = vmt_turns_encode(job, &conversation, options->raw_prompt.ptr != NULL);
         job->prompts[0].text = (vmt_str){0};
     }
     vmt_buf_free(&prompt);
@@ -105,7 +111,8 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
 
 bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_tokens) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, NULL, &prompt);
+    vmt_conversation conversation = {.prompt = &prompt};
+    bool ok = read_and_render(job, chat_body, NULL, &conversation);
     if (ok) {
         vmt_tokens tokens = {0};
         vmt_err err = {0};

@@ -95,7 +95,10 @@ static void on_event(void *ctx, const vmt_output_event *event) {
     case VMT_OUTPUT_REASONING:
         if (!out->wish->drops_reasoning) vmt_buf_append(&out->reasoning, event->text);
         break;
-    case VMT_OUTPUT_CONTENT: vmt_buf_append(out->content, event->text); break;
+    case VMT_OUTPUT_CONTENT:
+        vmt_buf_append(out->content, event->text);
+        out->digest = vmt_said_digest(out->digest, event->text);
+        break;
     case VMT_OUTPUT_CALL_START:
         if (is_kept) begin_call(out, event);
         break;
@@ -119,7 +122,7 @@ static void on_event(void *ctx, const vmt_output_event *event) {
 
 bool vmt_choice_output_init(vmt_choice_output *out, const vmt_output_wish *wish, vmt_arena *arena,
                             vmt_buf *content) {
-    *out = (vmt_choice_output){.wish = wish, .arena = arena, .content = content};
+    *out = (vmt_choice_output){.wish = wish, .arena = arena, .content = content, .digest = VMT_SAID_DIGEST_BEGIN};
     if (!wish->dialect && !wish->reasoning) return true;
     const vmt_output_options options = {
         .dialect = wish->dialect,

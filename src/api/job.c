@@ -1,4 +1,5 @@
 #include "api/job.h"
+#include "api/turns.h"
 #include "api/usage.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -57,6 +58,7 @@ static void free_job(vmt_job *job) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);
         vmt_choice_output_free(&choice->output);
+        vmt_tokens_free(&choice->said);
         vmt_buf_free(&choice->token_ids);
         vmt_buf_free(&choice->chat_logprobs);
         vmt_logprobs_lists_free(&choice->logprobs);
@@ -263,6 +265,7 @@ static void finish_choice(vmt_job *job, vmt_choice *choice, vmt_finish finish, i
         vmt_buf_free(&held);
     }
     vmt_choice_output_finish(&choice->output, finish != VMT_FINISH_STOP);
+    vmt_turns_keep(job, choice, finish);
     if (job->output.has_tools) {
         vmt_metrics_on_tool_parse(&job->api->metrics, job->dialect->name, job->fields.stream,
                                   choice->output.num_whole > 0);
@@ -283,6 +286,7 @@ static void take_token(vmt_job *job, vmt_choice *choice, const vmt_output_token 
         vmt_buf_printf(&choice->token_ids, choice->token_ids.len ? ",%d" : "%d", (int)token->token_id);
     }
     if (job->dialect->on_token) job->dialect->on_token(job, choice, token);
+    vmt_turns_hear(job, choice, token->token_id);
     /* The token that ended it by being an end or stop token is counted and listed but not shown. */
     if (finish != VMT_FINISH_STOP || job->fields.include_stop_str_in_output)
         add_text(job, choice, token->token_id);

@@ -13,6 +13,7 @@
 #include "api/error.h"
 #include "api/logprobs.h"
 #include "api/sampling_fields.h"
+#include "base/hash.h"
 #include "text/detokenizer.h"
 #include "text/stop.h"
 
@@ -64,6 +65,14 @@ typedef struct vmt_prompt {
     uint64_t num_chars; /* code points of its tokens' texts; only with logprobs and echo */
 } vmt_prompt;
 
+/* Where the model's turn begins, if it is to be kept (api/turns.h). */
+typedef struct vmt_open_turn {
+    bool is_open;
+    vmt_hash128 before;
+    uint64_t before_bytes;
+    uint32_t num_led; /* tokens at the prompt's end that are the turn's */
+} vmt_open_turn;
+
 /* A prompt's generation: n choices. */
 typedef struct vmt_job_gen {
     vmt_job *job;
@@ -81,6 +90,7 @@ struct vmt_choice {
     vmt_stop *stop;           /* NULL: no stop strings */
     /* Of a stream: what was not sent yet.  Of a whole answer: everything. */
     vmt_buf text;
+    vmt_tokens said;   /* every token, if the turn is to be kept */
     vmt_buf token_ids; /* JSON numbers joined by commas; only with return_token_ids */
     vmt_buf chat_logprobs;
     vmt_logprobs_lists logprobs;
@@ -133,6 +143,7 @@ struct vmt_job {
     uint32_t num_stop_strings;
     vmt_str cache_salt;
     vmt_output_wish output;
+    vmt_open_turn turn;
     vmt_prompt *prompts;
     vmt_job_gen *gens;
     uint32_t num_prompts, n;

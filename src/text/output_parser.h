@@ -101,5 +101,7 @@ typedef struct vmt_reasoning_hints {
     bool chosen_by_name, thinking_is_off;
 } vmt_reasoning_hints;
 bool vmt_reasoning_begins_inside(const vmt_reasoning_style *style, const vmt_reasoning_hints *hints);
+/* Bytes at the prompt's end that open reasoning, or open and close it with nothing inside. */
+size_t vmt_reasoning_lead(const vmt_reasoning_style *style, vmt_str prompt);
 
 #endif
