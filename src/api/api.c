@@ -127,14 +127,24 @@ void vmt_api_on_done(void *ctx, vmt_http_exchange *x, int status, uint64_t durat
         .route_idx = idx >= 0 ? (uint32_t)idx : vmt_num_routes,
         .status = status,
         .duration_ns = duration_ns,
-        .request_bytes = vmt_http_body(x).len,
+        .request_bytes = vmt_http_body_len(x),
         .response_bytes = bytes_out,
     };
     vmt_metrics_on_http(&api->metrics, &record);
 }
 
-void vmt_api_error_body(void *ctx, int status, vmt_str message, vmt_buf *out) {
-    vmt_http_refusal_body(status, message, out);
+void vmt_api_error_body(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out) {
+    const vmt_api *api = ctx;
+    vmt_fault fault = {0};
+    const char *allowed;
+    int ignored;
+    vmt_fault_http(&fault, status, message);
+    int32_t idx = vmt_route_find(&api->config, vmt_http_method(x), vmt_api_path(api, x), &ignored, &allowed);
+    if (idx >= 0 && vmt_routes[idx].dialect) {
+        vmt_routes[idx].dialect->on_error(&fault, out);
+    } else {
+        vmt_fault_openai_body(&fault, out);
+    }
 }
 
 /* ---- life */

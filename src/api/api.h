@@ -66,7 +66,7 @@ void vmt_api_destroy(vmt_api *api);
 /* The server's on_request, on_done and error_body hooks. */
 void vmt_api_on_request(void *api, vmt_http_exchange *x);
 void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t duration_ns, uint64_t bytes_out);
-void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
+void vmt_api_error_body(void *api, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out);
 /* The engine's on_progress hook: any thread. */
 void vmt_api_on_progress(void *api);
 /* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given.  The

@@ -165,12 +165,17 @@ static void respond(vmt_job *job, int status, const vmt_buf *body) {
     vmt_http_respond(x, status, content_type, vmt_buf_str(body));
 }
 
+static void set_busy_status(const vmt_dialect *dialect, vmt_fault *fault) {
+    if (fault->kind == VMT_FAULT_BUSY) fault->status = dialect->busy_status;
+}
+
 /* One final message for what went wrong, in the form that the answer has by now. */
 static void fail(vmt_job *job) {
     if (!job->x) {
         set_answered(job);
         return;
     }
+    set_busy_status(job->dialect, &job->fault);
     int status = vmt_fault_status(&job->fault);
     if (job->fault.kind == VMT_FAULT_BUSY) job->api->metrics.admission_rejections++;
     vmt_buf_clear(&job->out);
@@ -551,6 +556,7 @@ static void refuse(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *dialec
     vmt_fault fault = {0};
     vmt_buf body = {0};
     vmt_fault_other(&fault, kind, NULL, "%s", message);
+    set_busy_status(dialect, &fault);
     dialect->on_error(&fault, &body);
     vmt_http_add_header(x, "Retry-After", VMT_STR(RETRY_AFTER_S));
     api->metrics.admission_rejections++;
@@ -571,18 +577,16 @@ static vmt_job *create(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *di
         .arrived_ns = vmt_http_arrived_ns(x),
         .last_write_ns = vmt_clock_ns(),
     };
-    vmt_buf_append(&job->body, vmt_http_body(x));
     vmt_str own_id = vmt_http_header(x, "X-Request-Id");
     if (job->arena && own_id.len && own_id.len <= VMT_REQUEST_ID_MAX) {
         job->header_id = vmt_arena_dup(job->arena, own_id);
     }
-    if (!job->arena || job->body.failed ||
-        (own_id.len && own_id.len <= VMT_REQUEST_ID_MAX && !job->header_id.ptr)) {
+    if (!job->arena || (own_id.len && own_id.len <= VMT_REQUEST_ID_MAX && !job->header_id.ptr)) {
         vmt_arena_destroy(job->arena);
-        vmt_buf_free(&job->body);
         free(job);
         return NULL;
     }
+    job->body = vmt_http_take_body(x);
     job->next = api->jobs;
     if (api->jobs) api->jobs->prev = job;
     api->jobs = job;

@@ -49,6 +49,7 @@ typedef struct vmt_dialect {
     void (*on_error)(const vmt_fault *fault, vmt_buf *out);
     const char *end_of_stream; /* "[DONE]" or NULL */
     const char *content_type;  /* of a whole answer; NULL: application/json */
+    int busy_status;           /* instead of 503 when a queue is full; 0: none */
     bool is_ndjson;            /* Stream: lines of JSON, which the dialect ends with a newline; no events */
     bool starts_early;         /* Stream: on_start as soon as the engine has the request */
     /* Stream: nothing was sent for a while.  NULL: a comment that clients skip. */

@@ -112,6 +112,7 @@ static bool parse(vmt_job *job) {
         ok = vmt_chat_request_prepare(job, &chat_body, &options);
     }
     vmt_buf_free(&chat_body);
+    if (request && !(ok && request->store)) vmt_buf_free(&request->history); /* it may be large: not on the loop */
     return ok;
 }
 

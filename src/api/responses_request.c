@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define NAMESPACE_SEPARATOR "__"
+#define ECHO_BYTES_MAX      ((size_t)256 << 10) /* of one member */
 
 struct fields {
     vmt_str instructions, previous_response_id;
@@ -348,7 +349,8 @@ static void write_format(vmt_json_writer *w, vmt_json format) {
     vmt_json_end_object(w);
 }
 
-/* Members of the response object that say again what was asked for, or what that amounts to. */
+/* Members of the response object that say again what was asked for, or what that amounts to.  Every event with the
+ * object repeats them, so what is very large is said as if it were not there. */
 static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *request) {
     static const struct {
         const char *name, *otherwise;
@@ -380,11 +382,13 @@ static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *reques
     for (size_t i = 0; i < VMT_COUNT(members); i++) {
         vmt_json value = vmt_json_member(body, vmt_str_from(members[i].name));
         vmt_json_key(&w, members[i].name);
-        if (vmt_json_exists(value) && !vmt_json_is_null(value)) {
-            vmt_json_value(&w, value);
-        } else {
-            vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
-        }
+        size_t begin = text.len;
+        bool need_comma = w.need_comma, is_given = vmt_json_exists(value) && !vmt_json_is_null(value);
+        if (is_given) vmt_json_value(&w, value);
+        if (is_given && text.len - begin <= ECHO_BYTES_MAX) continue;
+        text.len = begin;
+        w.need_comma = need_comma;
+        vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
     }
     request->echo = vmt_job_dup(job, text.failed ? VMT_STR("") : vmt_buf_str(&text));
     vmt_buf_free(&text);

@@ -110,8 +110,8 @@ static void on_done(void *ctx, vmt_http_exchange *x, int status, uint64_t durati
     vmt_api_on_done(((test_api *)ctx)->api, x, status, duration_ns, bytes_out);
 }
 
-static void error_body(void *ctx, int status, vmt_str message, vmt_buf *out) {
-    vmt_api_error_body(((test_api *)ctx)->api, status, message, out);
+static void error_body(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out) {
+    vmt_api_error_body(((test_api *)ctx)->api, x, status, message, out);
 }
 
 static void on_progress(void *ctx) {
