@@ -23,6 +23,14 @@ typedef struct vmt_sampling_defaults {
     uint32_t max_new_tokens; /* 0: none */
 } vmt_sampling_defaults;
 
+/* What the model is, for those who ask; zeroed: unknown. */
+typedef struct vmt_model_card {
+    const char *architecture; /* as GGUF names it: "llama" */
+    const char *quantization; /* "Q4_K", "BF16": most of its weights */
+    uint64_t num_parameters;
+    uint32_t num_layers, hidden, num_heads, num_kv_heads, context_max;
+} vmt_model_card;
+
 typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_loop *loop;
     vmt_engine *engine; /* NULL while loading: /health says 503, generation 503 */
@@ -40,6 +48,7 @@ typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_str cors_origins, cors_methods, cors_headers; /* JSON lists */
     bool cors_credentials;
     vmt_sampling_defaults defaults;
+    vmt_model_card card;
     int32_t max_logprobs;      /* 20; -1: the vocabulary */
     uint64_t default_seed;     /* --seed; sampling without a request seed draws from it */
     uint32_t stream_interval;  /* tokens per chunk, 1 */

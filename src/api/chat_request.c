@@ -98,7 +98,8 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
     vmt_prepare_options prepare = {
         .max_tokens = options->max_tokens,
         .max_tokens_param = options->max_tokens_param,
-        .logprobs = {VMT_LOGPROBS_NONE, NULL},
+        .fim = options->fim,
+        .logprobs = options->logprobs.param ? options->logprobs : (vmt_logprobs_wish){VMT_LOGPROBS_NONE, NULL},
     };
     int64_t left =
         (int64_t)vmt_engine_max_model_len(job->api->config.engine) - (int64_t)job->prompts[0].tokens.len;

@@ -124,8 +124,8 @@ static const struct error_case {
      "1 validation error:\n  body.prompt: Input should be ..."},
     {COMPLETIONS, "{\"prompt\":7}", 400, SCHEMA, "prompt",
      "1 validation error:\n  body.prompt: Input should be a string, ..."},
-    {COMPLETIONS, "{" P ",\"suffix\":\"\"}", 400, RULE, "suffix",
-     "suffix is not currently supported (parameter=suffix)"},
+    {COMPLETIONS, "{" P ",\"suffix\":\"x\"}", 400, RULE, "suffix",
+     "suffix needs a model that fills in the middle, and this one has no tokens for it. (parameter=suffix)"},
     /* what is not there yet */
     {COMPLETIONS, "{" P ",\"response_format\":{\"type\":\"json_object\"}}", 400, RULE, "response_format",
      "response_format of type 'json_object' is not supported yet. (parameter=response_format)"},

@@ -11,8 +11,8 @@
 
 struct fields {
     vmt_str instructions, previous_response_id;
-    vmt_json input, tools, tool_choice, reasoning, text, prompt;
-    int64_t max_output_tokens;
+    vmt_json input, tools, tool_choice, reasoning, text, prompt, include;
+    int64_t max_output_tokens, top_logprobs;
     bool stream, store, background;
 };
 
@@ -26,6 +26,8 @@ static const vmt_field responses_table[] = {
     FIELD(OBJECT, reasoning),
     FIELD(OBJECT, text),
     FIELD(ANY, prompt),
+    FIELD(ARRAY, include),
+    {"top_logprobs", VMT_FIELD_INT, offsetof(struct fields, top_logprobs), "0 to 20", 0, 20, false},
     {"max_output_tokens", VMT_FIELD_INT, offsetof(struct fields, max_output_tokens), "at least 1", 1, UINT32_MAX,
      false},
     FIELD(BOOL, stream),
@@ -445,6 +447,15 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
     return true;
 }
 
+static bool wants_logprobs(vmt_json include) {
+    vmt_json element;
+    vmt_str word;
+    for (vmt_json_iter it = vmt_json_iter_begin(include); vmt_json_iter_next(&it, NULL, &element);) {
+        if (vmt_json_get_str(element, &word) && vmt_str_eq_c(word, "message.output_text.logprobs")) return true;
+    }
+    return false;
+}
+
 bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_buf *chat_body) {
     vmt_json body;
     struct fields f = {.max_output_tokens = VMT_FIELD_UNSET, .store = true};
@@ -456,6 +467,7 @@ bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_b
         return false;
     }
     request->max_output_tokens = f.max_output_tokens;
+    request->top_logprobs = wants_logprobs(f.include) ? f.top_logprobs : VMT_LOGPROBS_NONE;
     request->stream = f.stream;
     request->store = f.store;
     return true;
