@@ -175,7 +175,7 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
         r->slots[batch->slot_mapping[i]] = batch->token_ids[i];
         r->said[batch->slot_mapping[i]].script = -1;
     }
-    memset(r->logits, 0, need * sizeof *r->logits);
+    if (need) memset(r->logits, 0, need * sizeof *r->logits);
     uint32_t k = 0;
     for (uint32_t i = 0; i < batch->num_seqs; i++) {
         uint32_t begin = batch->cu_seqlens_q[i], end = batch->cu_seqlens_q[i + 1];

@@ -124,3 +124,26 @@ def test_real_turns_are_cached(server):
     # Whole blocks of 16 tokens, and the last token sampled was never fed to the model.
     assert min(shares[3:]) >= 0.95, shares
     assert min(shares) >= 0.90, shares
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_next_prompt_begins_with_what_was_sampled(serve, model):
+    """Token for token, although each script's tokens are not those that a tokenizer gives its text."""
+    played = MODELS[model]
+    server = serve(played.template, played.scripts)
+    tools = [{"type": "function", "function": {"name": n, "description": n, "parameters": t.schema(n)}} for n in t.TOOLS]
+    messages = [{"role": "user", "content": f"{t.mark(1)} begin"}]
+    for turn in range(1, 7):
+        body = {"messages": messages, "tools": tools, "max_tokens": 2000, "return_token_ids": True, **played.more["settings"]}
+        answer = server.post("/v1/chat/completions", body).json()
+        choice = answer["choices"][0]
+        if turn > 1:
+            assert answer["prompt_token_ids"][:len(known)] == known
+        known = answer["prompt_token_ids"] + choice["token_ids"][:-1]
+        message = choice["message"]
+        messages.append({k: message[k] for k in ("role", "content", "tool_calls") if message.get(k)})
+        calls = message.get("tool_calls", [])
+        assert len(calls) == (0 if turn in played.more["plain_turns"] else 1)
+        result = f"{t.mark(turn + 1)} fine"
+        messages += [{"role": "tool", "tool_call_id": c["id"], "content": result} for c in calls] or [
+            {"role": "user", "content": result}]
