@@ -1,7 +1,5 @@
 #include "api/chat_builder.h"
 
-#define SEPARATOR "\n\n"
-
 void vmt_chat_builder_begin(vmt_chat_builder *b, vmt_json_writer *w) {
     *b = (vmt_chat_builder){.w = w};
     vmt_json_key(w, "messages");
@@ -150,83 +148,4 @@ void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, v
     vmt_json_str(&w, text.ptr ? text : VMT_STR(""));
     vmt_json_end_object(&w);
     end_call(&w);
-}
-
-/* ---- merging */
-
-static void append_content(vmt_json content, vmt_buf *out) {
-    vmt_str text;
-    vmt_json part;
-    if (vmt_json_get_str(content, &text)) {
-        vmt_buf_append(out, text);
-        return;
-    }
-    bool is_first = true;
-    for (vmt_json_iter it = vmt_json_iter_begin(content); vmt_json_iter_next(&it, NULL, &part);) {
-        if (!vmt_json_get_str(VMT_JSON_AT(part, "text"), &text)) continue;
-        if (!is_first) vmt_buf_append_byte(out, '\n');
-        vmt_buf_append(out, text);
-        is_first = false;
-    }
-}
-
-static bool has_role(vmt_json message, const char *role) {
-    vmt_str own;
-    return vmt_json_get_str(VMT_JSON_AT(message, "role"), &own) && vmt_str_eq_c(own, role);
-}
-
-static void write_plain(vmt_json_writer *w, const char *role, const vmt_buf *text) {
-    if (text->failed) w->buf->failed = true;
-    vmt_json_begin_object(w);
-    vmt_json_key(w, "role");
-    vmt_json_c_str(w, role);
-    vmt_json_key(w, "content");
-    write_text(w, text);
-    vmt_json_end_object(w);
-}
-
-static void flush_users(vmt_json_writer *w, vmt_buf *users, uint32_t *num_users) {
-    if (*num_users) write_plain(w, "user", users);
-    *num_users = 0;
-    vmt_buf_clear(users);
-}
-
-static void gather(vmt_json message, vmt_buf *out) {
-    if (out->len) vmt_buf_append_c(out, SEPARATOR);
-    append_content(VMT_JSON_AT(message, "content"), out);
-}
-
-bool vmt_chat_merge(vmt_json messages, vmt_chat_merge_depth depth, vmt_buf *out) {
-    vmt_buf systems = {0}, users = {0};
-    vmt_json message;
-    size_t idx = 0;
-    uint32_t num_users = 0;
-    bool changes = false, was_user = false;
-    for (vmt_json_iter it = vmt_json_iter_begin(messages); vmt_json_iter_next(&it, NULL, &message); idx++) {
-        bool is_user = has_role(message, "user"), is_system = has_role(message, "system");
-        changes = changes || (is_system && idx > 0) || (depth == VMT_MERGE_USERS && is_user && was_user);
-        if (is_system) gather(message, &systems);
-        was_user = is_user || (is_system && was_user);
-    }
-    if (changes) {
-        vmt_json_writer w;
-        vmt_json_writer_init(&w, out);
-        vmt_json_begin_array(&w);
-        if (systems.len) write_plain(&w, "system", &systems);
-        for (vmt_json_iter it = vmt_json_iter_begin(messages); vmt_json_iter_next(&it, NULL, &message);) {
-            if (has_role(message, "system")) continue;
-            if (depth == VMT_MERGE_USERS && has_role(message, "user")) {
-                gather(message, &users);
-                num_users++;
-                continue;
-            }
-            flush_users(&w, &users, &num_users);
-            vmt_json_value(&w, message);
-        }
-        flush_users(&w, &users, &num_users);
-        vmt_json_end_array(&w);
-    }
-    vmt_buf_free(&systems);
-    vmt_buf_free(&users);
-    return changes;
 }

@@ -38,9 +38,4 @@ void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_js
 /* A call of a tool that takes plain text: {"input": text}. */
 void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_str text);
 
-/* The messages as strict templates want them: every system message joined into the first, and users' messages that
- * follow each other into one.  false if that changes nothing. */
-typedef enum vmt_chat_merge_depth { VMT_MERGE_SYSTEMS, VMT_MERGE_USERS } vmt_chat_merge_depth;
-bool vmt_chat_merge(vmt_json messages, vmt_chat_merge_depth depth, vmt_buf *out);
-
 #endif

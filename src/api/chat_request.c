@@ -1,5 +1,5 @@
 #include "api/chat_request.h"
-#include "api/chat_builder.h"
+#include "api/chat_merge.h"
 #include "api/chat_messages.h"
 #include "api/chat_render.h"
 #include "api/prompt.h"
@@ -14,25 +14,28 @@ static void take_body(vmt_job *job, vmt_buf *chat_body) {
 static bool render_merged(vmt_job *job, vmt_conversation *conversation, vmt_chat_merge_depth depth) {
     vmt_buf merged = {0};
     vmt_json messages;
-    if (!vmt_chat_merge(conversation->messages, depth, &merged)) return false;
+    vmt_chat_merge(conversation->messages, depth, &merged);
     job->fault = (vmt_fault){0};
-    bool ok = vmt_job_parse_json(job, vmt_buf_str(&merged), "messages", &messages);
+    bool ok = vmt_job_parse_json(job, merged.failed ? VMT_STR("") : vmt_buf_str(&merged), "messages", &messages);
     vmt_buf_free(&merged);
     if (!ok) return false;
     conversation->messages = messages;
     return vmt_conversation_render(job, conversation);
 }
 
-/* A template that refuses a system message in the middle gets all of them at the front, and one that wants users and
- * assistants to take turns gets users' messages joined.  Elsewhere they stay as they are: moving them would change the
- * prompt's beginning, and with it what the prefix cache holds. */
+/* Messages stay as they are where the template takes them; what it says of the last attempt is its word, but that of
+ * the first is about what the client sent. */
 static bool render(vmt_job *job, vmt_conversation *conversation) {
     size_t begin = conversation->prompt->len;
-    if (vmt_conversation_render(job, conversation)) return true;
+    bool is_strict =
+        !job->api->output_rules.takes_late_systems && vmt_chat_has_late_systems(conversation->messages);
+    if (!is_strict && vmt_conversation_render(job, conversation)) return true;
     vmt_fault first = job->fault;
-    for (int depth = VMT_MERGE_SYSTEMS; depth <= VMT_MERGE_USERS && first.kind == VMT_FAULT_RULE; depth++) {
+    if (first.kind != VMT_FAULT_NONE && first.kind != VMT_FAULT_RULE) return false;
+    for (int depth = VMT_MERGE_SYSTEMS; depth <= VMT_MERGE_USERS; depth++) {
         conversation->prompt->len = begin;
         if (render_merged(job, conversation, (vmt_chat_merge_depth)depth)) return true;
+        if (first.kind == VMT_FAULT_NONE) first = job->fault;
     }
     job->fault = first;
     return false;

@@ -1,4 +1,5 @@
 #include "api/choice_output.h"
+#include "api/chat_merge.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -26,6 +27,7 @@ vmt_status vmt_output_rules_resolve(vmt_output_rules *out, const vmt_api_config 
     if (config->chat_template) {
         out->dialect = vmt_tool_dialect_detect(&facts);
         out->reasoning = vmt_reasoning_detect(&facts);
+        out->takes_late_systems = vmt_chat_takes_late_systems(config->chat_template, config->tokenizer);
     }
     vmt_str name = config->tool_call_parser;
     if (name.len) {

@@ -16,6 +16,7 @@ typedef struct vmt_output_rules {
     const vmt_tool_dialect *dialect;      /* NULL: none known */
     const vmt_reasoning_style *reasoning; /* likewise */
     bool reasoning_by_name;               /* --reasoning-parser, not the template */
+    bool takes_late_systems;              /* the template does (api/chat_merge.h) */
 } vmt_output_rules;
 
 /* From the names and the template of config.  VMT_E_INVALID for a name that is none. */

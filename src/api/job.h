@@ -20,7 +20,7 @@
 #define VMT_JOB_ARENA_BYTES_MAX  ((size_t)256 << 20) /* one request's prompts, rings and choices */
 #define VMT_JOB_ANSWER_BYTES_MAX ((size_t)1 << 30)   /* one choice's text or logprobs, kept for a whole answer */
 #define VMT_JOB_CHOICES_MAX      16384u              /* prompts times n */
-#define VMT_JOB_DOCS_MAX         16u
+#define VMT_JOB_DOCS_MAX         24u
 
 typedef struct vmt_choice vmt_choice;
 
