@@ -71,7 +71,8 @@ typedef struct vmt_open_turn {
     bool is_open;
     vmt_hash128 before;
     uint64_t before_bytes;
-    uint32_t num_led; /* tokens at the prompt's end that are the turn's */
+    uint32_t num_led;  /* tokens at the prompt's end that are the turn's */
+    uint64_t num_read; /* tokens of former turns that were looked at for this request */
 } vmt_open_turn;
 
 /* A prompt's generation: n choices. */

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 
 #define OWN_ID_PREFIX "chatcmpl-tool-" /* ids that can't be guessed; a model's own can */
+/* What one request may cost, however its messages were made up.  A conversation reads each of its turns once or twice
+ * and hashes its text about once; past these, turns are left to the template. */
+#define TOKENS_READ_MAX  ((uint64_t)1 << 22)
+#define HASHED_TIMES_MAX 16u  /* the text's length */
+#define SPECIALS_MAX     256u /* special tokens in a turn */
 
 /* ---- what a turn said */
 
@@ -63,7 +68,9 @@ static void on_event(void *ctx, const vmt_output_event *event) {
 }
 
 /* The turn's text, taken apart as it was when it was answered. */
-static bool read_turn(const vmt_job *job, vmt_json tools, const vmt_turn *turn, struct said *said) {
+static bool read_turn(vmt_job *job, vmt_json tools, const vmt_turn *turn, struct said *said) {
+    if (job->turn.num_read + turn->num_ids > TOKENS_READ_MAX) return false;
+    job->turn.num_read += turn->num_ids;
     const vmt_output_rules *rules = &job->api->output_rules;
     const vmt_output_options options = {
         .dialect =
@@ -194,10 +201,11 @@ static bool key_of_message(const vmt_job *job, vmt_json message, uint64_t *key) 
 struct weave {
     vmt_job *job;
     const vmt_conversation *conversation;
-    vmt_str text;       /* rendered */
-    size_t at;          /* what stands before is tokenized */
-    uint64_t own_bytes; /* of text before at that are in the prompt */
-    vmt_hash128 hash;   /* of the prompt before at */
+    vmt_str text;        /* rendered */
+    size_t at;           /* what stands before is tokenized */
+    uint64_t own_bytes;  /* of text before at that are in the prompt */
+    vmt_hash128 hash;    /* of the prompt before at */
+    uint64_t num_hashed; /* bytes, to find turns */
 };
 
 static vmt_hash128 extend(vmt_hash128 hash, const void *data, size_t len) {
@@ -217,10 +225,12 @@ static uint32_t count_id(const int32_t *ids, size_t num_ids, int32_t id) {
 /* The template's words for the turn hold no special token more often than what was sampled: they are this one turn. */
 static bool is_one_turn(const vmt_tokenizer *tok, vmt_str words, const vmt_turn *turn) {
     vmt_tokens tokens = {0};
+    uint32_t num_specials = 0;
     bool ok = vmt_tokenizer_encode(tok, words, (vmt_encode_options){0}, &tokens, NULL) == VMT_OK;
     for (size_t i = 0; ok && i < tokens.len; i++) {
         if (!vmt_tokenizer_is_special(tok, tokens.ids[i])) continue;
-        ok = count_id(tokens.ids, i + 1, tokens.ids[i]) <= count_id(turn->ids, turn->num_ids, tokens.ids[i]);
+        ok = ++num_specials <= SPECIALS_MAX &&
+             count_id(tokens.ids, i + 1, tokens.ids[i]) <= count_id(turn->ids, turn->num_ids, tokens.ids[i]);
     }
     vmt_tokens_free(&tokens);
     return ok;
@@ -228,11 +238,13 @@ static bool is_one_turn(const vmt_tokenizer *tok, vmt_str words, const vmt_turn 
 
 /* Where the template's words for the turn begin and end in w->text, if the turn is what the message says and stands
  * where it was sampled. */
-static bool fits(const struct weave *w, vmt_json message, const vmt_turn *turn, size_t *begin, size_t *end) {
+static bool fits(struct weave *w, vmt_json message, const vmt_turn *turn, size_t *begin, size_t *end) {
     const vmt_tokenizer *tok = w->job->api->config.tokenizer;
     vmt_str stop = vmt_tokenizer_spelling(tok, turn->stop_id);
     if (turn->before_bytes < w->own_bytes || turn->before_bytes - w->own_bytes > w->text.len - w->at) return false;
     *begin = w->at + (size_t)(turn->before_bytes - w->own_bytes);
+    w->num_hashed += *begin - w->at;
+    if (w->num_hashed > (uint64_t)w->text.len * HASHED_TIMES_MAX) return false;
     if (!vmt_hash128_eq(hash_up_to(w, *begin), turn->before)) return false;
     *end = vmt_str_find(w->text, stop, *begin);
     if (*end == SIZE_MAX || stop.len == 0) return false;
@@ -318,7 +330,9 @@ bool vmt_turns_encode(vmt_job *job, const vmt_conversation *c, bool add_special)
     size_t num_led = led_bytes(&w);
     if (!encode_up_to(&w, w.text.len - num_led)) return false;
     size_t num_before = job->prompts[0].tokens.len;
-    job->turn = (vmt_open_turn){.is_open = true, .before = w.hash, .before_bytes = w.own_bytes};
+    job->turn.is_open = true;
+    job->turn.before = w.hash;
+    job->turn.before_bytes = w.own_bytes;
     if (num_led && !encode_up_to(&w, w.text.len)) return false;
     job->turn.num_led = (uint32_t)(job->prompts[0].tokens.len - num_before);
     return true;
