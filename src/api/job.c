@@ -11,6 +11,7 @@
     ((size_t)256 << 10) /* more than this is formatted on a text thread: 5 ms of loop time */
 #define RETRY_AFTER_S "1"
 #define NS_PER_MS     1000000ull
+#define TURN_NS_MAX   (2 * NS_PER_MS) /* of news dealt with in one go */
 
 /* ---- memory */
 
@@ -461,16 +462,25 @@ static void pump(vmt_job *job, uint32_t first, uint32_t end) {
     finish_job(job);
 }
 
+/* Many at once take turns with the rest of the loop. */
+static bool is_time_up(vmt_waker *waker, uint64_t begin_ns) {
+    if (vmt_clock_ns() - begin_ns < TURN_NS_MAX) return false;
+    vmt_waker_wake(waker);
+    return true;
+}
+
 void vmt_jobs_on_progress(void *ctx) {
     vmt_api *api = ctx;
     if (!api->config.engine) return;
     vmt_generation *generation;
+    uint64_t begin_ns = vmt_clock_ns();
     while ((generation = vmt_engine_take_ready(api->config.engine)) != NULL) {
         vmt_job_gen *gen = vmt_generation_user(generation);
         vmt_job *job = gen->job;
         gen->has_ended = vmt_generation_ended(generation);
         pump(job, gen->prompt_idx * job->n, (gen->prompt_idx + 1) * job->n);
         free_if_done(job);
+        if (is_time_up(api->progress_waker, begin_ns)) break;
     }
     for (vmt_job *job = api->jobs, *next; job; job = next) {
         next = job->next;
@@ -534,7 +544,8 @@ static void after_parse(vmt_job *job) {
 void vmt_jobs_on_text_done(void *ctx) {
     vmt_api *api = ctx;
     vmt_text_work *work;
-    while ((work = vmt_text_pool_take_done(api->text_pool)) != NULL) {
+    uint64_t begin_ns = vmt_clock_ns();
+    while (!is_time_up(api->text_waker, begin_ns) && (work = vmt_text_pool_take_done(api->text_pool)) != NULL) {
         vmt_job *job = (vmt_job *)(void *)work;
         if (job->stage == VMT_JOB_PARSING) {
             after_parse(job);

@@ -2,6 +2,7 @@
 #include "api/turn_store.h"
 #include "base/test.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static vmt_turn turn_of(uint64_t key, uint64_t before, const int32_t *ids, uint32_t num_ids) {
@@ -67,6 +68,41 @@ static void the_unasked_for_goes_first(vmt_test *t) {
     vmt_turn_store_destroy(store);
 }
 
+#define NUM_THREADS 4
+#define NUM_ROUNDS  2000u
+
+/* Puts, finds and reads in turns of few keys, so that what one thread reads another replaces. */
+static void *work(void *arg) {
+    vmt_turn_store *store = arg;
+    int32_t ids[64];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < NUM_ROUNDS; i++) {
+        const vmt_turn *found[VMT_TURNS_ALIKE_MAX];
+        for (uint32_t k = 0; k < VMT_COUNT(ids); k++) ids[k] = (int32_t)i;
+        const vmt_turn turn = turn_of(i % 7, i % 3, ids, VMT_COUNT(ids));
+        vmt_turn_store_put(store, &turn);
+        uint32_t count = vmt_turn_store_find(store, i % 5, found);
+        for (uint32_t k = 0; k < count; k++) {
+            /* A turn is whole. */
+            sum += found[k]->ids[0] != found[k]->ids[found[k]->num_ids - 1];
+            vmt_turn_store_release(store, found[k]);
+        }
+    }
+    return (void *)(uintptr_t)sum;
+}
+
+static void threads_share_it(vmt_test *t) {
+    vmt_turn_store *store = vmt_turn_store_create();
+    pthread_t threads[NUM_THREADS];
+    for (size_t i = 0; i < NUM_THREADS; i++) vmt_expect_eq(t, pthread_create(&threads[i], NULL, work, store), 0);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        void *num_torn = NULL;
+        pthread_join(threads[i], &num_torn);
+        vmt_expect(t, num_torn == NULL);
+    }
+    vmt_turn_store_destroy(store);
+}
+
 static void salts_are_apart(vmt_test *t) {
     vmt_turn_store *store = vmt_turn_store_create();
     vmt_expect(t,
@@ -80,6 +116,7 @@ static const vmt_test_case cases[] = {
     {"finds_the_turns_of_a_key", finds_the_turns_of_a_key},
     {"the_same_place_is_replaced", the_same_place_is_replaced},
     {"the_unasked_for_goes_first", the_unasked_for_goes_first},
+    {"threads_share_it", threads_share_it},
     {"salts_are_apart", salts_are_apart},
     {0},
 };
