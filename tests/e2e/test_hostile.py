@@ -186,9 +186,11 @@ def test_overloaded_in_each_apis_words(model_file):
     s = Server("--max-requests", 1)
     with requests.post(s.url + "/v1/completions", stream=True, timeout=60,
                        json={"prompt": "Once", "max_tokens": 4000, "ignore_eos": True, "stream": True}) as first:
-        assert next(first.iter_lines())
+        lines = first.iter_lines()  # held: a stream that nobody reads any more is closed
+        assert next(lines)
         for path, shape, plain in (CHAT, COMPLETIONS, MESSAGES, RESPONSES, OLLAMA):
             answer = s.post(path, plain)
             assert answer.status_code == (529 if path == "/v1/messages" else 503)
             assert "too many requests" in shape(answer) and answer.headers["Retry-After"] == "1"
+        del lines
     assert s.stop() == 0, s.log
