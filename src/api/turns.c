@@ -396,6 +396,8 @@ void vmt_turns_keep(vmt_job *job, vmt_choice *choice, vmt_finish finish) {
     int32_t stop_id = has_stop ? said->ids[said->len - 1] : vmt_tokenizer_eos(tok);
     if (stop_id < 0) return;
     const vmt_choice_output *output = &choice->output;
+    /* Thoughts that were cut off are closed by the template. */
+    if (!has_stop && output->parser && vmt_output_parser_in_reasoning(output->parser)) return;
     const vmt_turn turn = {
         .key = output->num_calls ? vmt_turn_store_hash(job->api->turns, vmt_str_from(output->calls[0].id))
                                  : key_of_digest(job, output->digest),
