@@ -14,6 +14,9 @@ ATTEMPTS = 3  # a stall comes back each time, the machine's noise does not
 USER = [{"role": "user", "content": "hi"}]
 IMAGE = "A" * 20_000_000
 WORDS = "x " * 30_000_000  # 60 MB
+DEEP = {"type": "object"}
+for _ in range(110):
+    DEEP = {"type": "object", "properties": {"a": DEEP}, "required": ["a"]}
 NESTED = "[" * 200_000 + "]" * 200_000
 
 
@@ -127,6 +130,16 @@ REFUSED = {
     "chat schema of a tool": (CHAT, {"tools": [{"type": "function", "function": {"name": "f", "parameters": "no"}}]}, "parameters"),
     "chat arguments": (CHAT, {"messages": [*USER, {"role": "assistant", "tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}]}]}, "tool_calls"),
+    "chat schema": (CHAT, {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "colour"}}}},
+                    "response_format"),
+    "messages schema": (MESSAGES, {"output_config": {"format": {"type": "json_schema", "schema": {"type": "colour"}}}},
+                        "output_config"),
+    "responses schema": (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "colour"}}}}, "text"),
+    "ollama schema": (OLLAMA, {"format": {"type": "colour"}}, "format"),
+    "chat regex that explodes": (CHAT, {"structured_outputs": {"regex": "(a|b)*a(a|b){20}"}}, "structured_outputs"),
+    "chat regex of repeats": (CHAT, {"structured_outputs": {"regex": "((a{1,99}){1,99}){1,99}"}}, "structured_outputs"),
+    "chat choices": (CHAT, {"structured_outputs": {"choice": [f"choice number {i}" for i in range(200_000)]}}, "structured_outputs"),
+    "chat grammar": (CHAT, {"structured_outputs": {"grammar": "root ::= " + "(" * 100_000}}, "structured_outputs"),
     "chat logit bias": (CHAT, {"logit_bias": {str(i): 1 for i in range(100_000)}}, "logit_bias"),
     "chat bad words": (CHAT, {"bad_words": [f"w{i}" for i in range(20_000)]}, "bad_words"),
     "chat n": (CHAT, {"n": 16384}, "n"),
@@ -171,6 +184,8 @@ def test_large_requests_that_are_answered(target):
     body = {**RESPONSES[2], "stream": True, "metadata": {"a": WORDS[:20_000_000]}, "user": "u"}
     assert send(target, "/v1/responses", body).status_code == 200
     assert send(target, "/v1/responses", {**body, "stream": False, "store": False}).status_code == 200
+    deep = {"type": "json_schema", "json_schema": {"name": "x", "schema": DEEP}}
+    assert send(target, "/v1/chat/completions", {**CHAT[2], "response_format": deep}).status_code == 200
     assert send(target, "/v1/completions", {"prompt": ["hi"] * 64, "n": 4, "max_tokens": 2}).status_code == 200
     assert send(target, "/v1/chat/completions", {**CHAT[2], "n": 64, "logprobs": True, "top_logprobs": 20}).status_code == 200
 
