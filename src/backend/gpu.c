@@ -12,26 +12,32 @@
 
 struct driver {
     const char *name;
-    vmt_status (*open)(vmt_gpu **out, vmt_err *err);
+    vmt_status (*open)(vmt_gpu **out, const char *argument, vmt_err *err); /* argument: behind ':', or NULL */
 };
-static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
+
+static vmt_status open_metal(vmt_gpu **out, const char *argument, vmt_err *err) {
+    return vmt_metal_gpu_open(out, err);
+}
+static vmt_status open_host(vmt_gpu **out, const char *argument, vmt_err *err) {
     return vmt_host_gpu_open(out, NULL, err);
 }
-
-static vmt_status open_cuda(vmt_gpu **out, vmt_err *err) {
-    return vmt_cuda_gpu_open(out, NULL, err);
+static vmt_status open_cuda(vmt_gpu **out, const char *argument, vmt_err *err) {
+    return vmt_cuda_gpu_open(out, &(vmt_cuda_config){.cache_dir = argument}, err);
 }
 
 static const struct driver drivers[] = {
-    {"metal", vmt_metal_gpu_open},
+    {"metal", open_metal},
     {"cuda", open_cuda},
     {"host", open_host},
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
+    size_t len = strcspn(name, ":");
+    const char *argument = name[len] == ':' ? name + len + 1 : NULL;
     *out = NULL;
     for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
-        if (strcmp(drivers[i].name, name) == 0) return drivers[i].open(out, err);
+        const struct driver *d = &drivers[i];
+        if (strlen(d->name) == len && memcmp(d->name, name, len) == 0) return d->open(out, argument, err);
     }
     return vmt_fail(err, VMT_E_UNSUPPORTED, "there is no GPU driver named \"%s\"", name);
 }

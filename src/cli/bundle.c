@@ -99,7 +99,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->logits_max =
         bundle->config->headless ? kv->tokens_max : (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     kv->seqs_max = (uint32_t)options->max_num_seqs;
-    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle);
+    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle, options);
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget;

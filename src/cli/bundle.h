@@ -28,6 +28,7 @@ typedef struct vmt_bundle_options {
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
+    int64_t step_timeout_ms;             /* of a GPU; 0: a minute, an hour for the host driver */
     int64_t threads;                     /* 0: one per core */
     vmt_str runner;                      /* auto | generate | pooling */
     vmt_str convert;                     /* auto | none | embed | classify */

@@ -309,8 +309,8 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
         /* What runs behind it was made of its results; and one that hangs may never end. */
         d->is_lost = true;
         if (status == VMT_E_EXHAUSTED) {
-            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %llu seconds", d->gpu->caps.name,
-                     (unsigned long long)(d->options.step_timeout_ns / 1000000000u));
+            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %g seconds", d->gpu->caps.name,
+                     (double)d->options.step_timeout_ns * 1e-9);
         } else {
             d->loss = why;
         }
