@@ -200,7 +200,7 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
     bundle->weight_bytes = vmt_model_weight_bytes(bundle->model);
     vmt_model_kv_options kv = {0};
     VMT_TRY(size_kv(bundle, options, &kv, err));
-    VMT_TRY(vmt_model_kv_create(bundle->model, &kv, err));
+    VMT_TRY(vmt_bundle_create_kv(bundle, &kv, err));
     log_memory(bundle);
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
