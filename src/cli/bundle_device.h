@@ -8,8 +8,8 @@
  * CPU.  A device that can't be had is one sentence that offers the CPU. */
 vmt_status vmt_bundle_open_device(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 /* Opens the model on it. */
-vmt_status vmt_bundle_open_model(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_model_progress progress,
-                                 vmt_err *err);
+vmt_status vmt_bundle_open_model(vmt_bundle *bundle, const vmt_bundle_options *options,
+                                 vmt_model_progress progress, vmt_err *err);
 /* Decides bundle->kv_dtype; after the model was opened. */
 vmt_status vmt_bundle_choose_kv_dtype(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 /* How much the KV cache may take: what was asked for, or what is left of the device's memory after weights and scratch.

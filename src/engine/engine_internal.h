@@ -80,6 +80,9 @@ void vmt_engine_drop_rows(vmt_engine *engine, vmt_sequence *s);
 bool vmt_engine_check_mask(vmt_engine *engine, vmt_sequence *s);
 void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot);
 void vmt_engine_note_scores(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan *plan);
+/* The rows of a pooled prompt go into its vector, which is whole with the last of them: then the generation ends. */
+void vmt_engine_pool_rows(vmt_engine *engine, vmt_generation *gen, const vmt_row_plan *plan, const float *rows,
+                          bool is_last, uint64_t now_ns);
 void vmt_engine_note_times(vmt_generation *gen, uint64_t now_ns);
 
 /* Samples, scores and publishes every row of a step that ran. */

@@ -170,6 +170,12 @@ static void publish_row(vmt_engine *engine, const vmt_flight_row *row, const vmt
     if ((plan->samples || row->is_echo_end) && s->num_output == 0) {
         engine->work.num_prompt_tokens += gen->num_prompt;
     }
+    if (gen->pool.kind != VMT_POOL_NONE) {
+        static const float no_rows[1];
+        const float *rows = plan->num_pooled > 0 ? outcome->logits : no_rows;
+        vmt_engine_pool_rows(engine, gen, plan, rows, row->is_echo_end, now_ns);
+        return;
+    }
     for (uint32_t i = 0; i < plan->num_scored; i++) {
         vmt_sample *score = &gen->prompt_scores[plan->first_scored + i];
         score->token_id = s->seq.tokens[plan->first_scored + i];

@@ -178,7 +178,7 @@ static vmt_sample_plan plan_row(vmt_sample_builder *b, const vmt_sequence *s, co
     };
     plan.on_host = (scores_output && num_top > VMT_SCORE_TOPS_MAX) ||
                    (row->num_scored > 0 && num_prompt_top > VMT_SCORE_TOPS_MAX);
-    b->view.needs_logits |= plan.on_host;
+    b->view.needs_logits |= plan.on_host || row->num_pooled > 0;
     if (!plan.on_host) score_prompt(b, s, row);
     if (!row->samples) return plan;
     bool is_expecting = s->seq.num_expected > 0;

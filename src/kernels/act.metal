@@ -3,7 +3,7 @@
  *   gate_up  [num_rows, 2 * cols]  T   gate first, up at column cols
  *   out      [num_rows, cols]      T
  *
- * Grid      (ceil(cols / 2048), num_rows); 256 threads, 8 columns each.
+ * Grid      (num_rows, ceil(cols / 2048)); 256 threads, 8 columns each.
  * Requires  cols a multiple of 8.
  * Numerics  float. */
 #include <metal_stdlib>
@@ -22,12 +22,12 @@ template <typename T>
 act_mul(const device T *gate_up [[buffer(0)]], device T *out [[buffer(1)]],
         constant vmt_act_kargs &args [[buffer(2)]], uint3 tg [[threadgroup_position_in_grid]],
         uint tid [[thread_index_in_threadgroup]]) {
-    uint col = (tg.x * 256u + tid) * 8u;
+    uint col = (tg.y * 256u + tid) * 8u;
     if (col >= args.cols) return;
-    const device T *row = gate_up + ulong(tg.y) * (2u * args.cols) + col;
+    const device T *row = gate_up + ulong(tg.x) * (2u * args.cols) + col;
     pack8<T> gates = load8(row), ups = load8(row + args.cols);
-    float8 gate = unpack8(gates), up = unpack8(ups);
-    device T *y = out + ulong(tg.y) * args.cols + col;
+    floats8 gate = unpack8(gates), up = unpack8(ups);
+    device T *y = out + ulong(tg.x) * args.cols + col;
     store4(y, act_mul4(gate.lo, up.lo, args.act));
     store4(y + 4, act_mul4(gate.hi, up.hi, args.act));
 }

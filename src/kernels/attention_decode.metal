@@ -20,18 +20,18 @@ constant constexpr uint DECODE_SIMDGROUPS = 4;
  * Math      softmax(scale * q k^T) v with running maximum and sum (arXiv:1805.02867).
  * Grid      (num_kv_heads * head_chunks, num_rows): a threadgroup takes HEADS query heads of one KV head; 128 threads.
  * Work      LANES lanes share a key, 8 elements each (PIECES times), so 32 / LANES keys lie side by side; a step takes
- *           STEPS of those, all loads first.  Each set of LANES lanes has its own maximum and sum until the end: in the
- *           loop lanes exchange nothing but the log2(LANES) sums of a score.  Simdgroups take steps in turn.
+ *           STEPS of those, all loads first.  Lanes add up scores so that each ends with its share of them, and pass on
+ *           weights.  Each set of LANES lanes has maxima and sums of its own until the end.  Simdgroups take turns.
  * Memory    threadgroup: 4 * (LANES * PIECES * 8 + 2) floats.  A key and a value are read once for HEADS heads.
  * Requires  head_dim a multiple of 8, at most LANES * PIECES * 8; key_begin a multiple of 16; blocks of 8 keys or more.
  * Numerics  float. */
 
-METAL_FUNC float dot8(thread const float *q, float8 k) {
+METAL_FUNC float dot8(thread const float *q, floats8 k) {
     return q[0] * k.lo.x + q[1] * k.lo.y + q[2] * k.lo.z + q[3] * k.lo.w + q[4] * k.hi.x + q[5] * k.hi.y +
            q[6] * k.hi.z + q[7] * k.hi.w;
 }
 
-METAL_FUNC void add8(thread float *o, float weight, float8 v) {
+METAL_FUNC void add8(thread float *o, float weight, floats8 v) {
     o[0] += weight * v.lo.x;
     o[1] += weight * v.lo.y;
     o[2] += weight * v.lo.z;
@@ -45,20 +45,23 @@ METAL_FUNC void add8(thread float *o, float weight, float8 v) {
 /* Where a lane works: its elements of its key's head. */
 struct decode_lane {
     uint elem, key; /* first element; key of the ones side by side */
+    uint first_score; /* of those it holds */
     uint kv_head, num_kv_heads, head_dim, block_shift;
     int first_key, key_end;
 };
 
+/* The scores of a step, head * STEPS + step, are shared out: HELD neighbours to every SPREAD-th of the LANES lanes.  So
+ * a score is masked, and its weight computed, by one lane and not by all. */
 template <uint HEADS, uint ELEMS> struct decode_state {
     float query[HEADS][ELEMS], o[HEADS][ELEMS];
-    float top[HEADS], sum[HEADS];
+    float top, sum; /* of the head whose scores the lane holds; sum: of the lane's own */
 };
 
 /* A step's keys and values as loaded. */
-template <typename C, uint STEPS, uint PIECES> struct decode_tile {
+template <typename C, uint STEPS, uint PIECES, uint HELD> struct decode_tile {
     pack8<C> keys[STEPS][PIECES], values[STEPS][PIECES];
-    float key_scales[STEPS], value_scales[STEPS];
-    bool seen[STEPS];
+    float key_scales[HELD], value_scales[HELD]; /* of the scores that the lane holds */
+    bool seen[HELD];
 };
 
 template <typename T, uint LANES, uint PIECES, uint HEADS>
@@ -74,108 +77,171 @@ METAL_FUNC void begin_state(thread decode_state<HEADS, PIECES * 8> &state, const
             if (elem + p * LANES * 8 < head_dim) raw = load8(from + p * LANES * 8);
             to_array(unpack8(raw), &state.query[h][p * 8]);
         }
-        state.top[h] = ATTENTION_NO_SCORE;
-        state.sum[h] = 0.0f;
 #pragma unroll
         for (uint e = 0; e < PIECES * 8; e++) state.o[h][e] = 0.0f;
     }
+    state.top = ATTENTION_NO_SCORE;
+    state.sum = 0.0f;
 }
 
-/* Keys from `base` on; ids: their blocks, one for 8 keys. */
-template <typename C, uint LANES, uint PIECES, uint STEPS>
-METAL_FUNC void load_tile(thread decode_tile<C, STEPS, PIECES> &tile, thread const uint *ids, int base,
+/* Where a key's head begins, in heads; ids: the blocks of the keys from `base` on, one for 8. */
+METAL_FUNC ulong head_of_key(thread const uint *ids, uint offset, int base, thread const decode_lane &at, uint keys) {
+    uint key = uint(base) + offset;
+    uint id = keys > 8u && offset >= 8u ? ids[1] : ids[0];
+    ulong slot = (ulong(id) << at.block_shift) + (key & ((1u << at.block_shift) - 1u));
+    return slot * at.num_kv_heads + at.kv_head;
+}
+
+template <typename C, uint LANES, uint PIECES, uint STEPS, uint HELD>
+METAL_FUNC void load_tile(thread decode_tile<C, STEPS, PIECES, HELD> &tile, thread const uint *ids, int base,
                           thread const decode_lane &at, const device C *k_cache, const device C *v_cache,
                           const device float *k_scale, const device float *v_scale) {
     constexpr uint KEYS = 32 / LANES;
 #pragma unroll
     for (uint s = 0; s < STEPS; s++) {
         int key = base + int(s * KEYS + at.key);
-        tile.seen[s] = key >= at.first_key && key < at.key_end;
-        ulong slot = (ulong(ids[s * KEYS / 8]) << at.block_shift) + (uint(key) & ((1u << at.block_shift) - 1u));
-        ulong head = slot * at.num_kv_heads + at.kv_head;
+        ulong head = head_of_key(ids, s * KEYS + at.key, base, at, KEYS * STEPS);
         const device C *k = k_cache + head * at.head_dim + at.elem;
         const device C *v = v_cache + head * at.head_dim + at.elem;
 #pragma unroll
         for (uint p = 0; p < PIECES; p++) {
-            bool is_there = tile.seen[s] && at.elem + p * LANES * 8 < at.head_dim;
+            bool is_there = key >= at.first_key && key < at.key_end && at.elem + p * LANES * 8 < at.head_dim;
             zero8(tile.keys[s][p]);
             zero8(tile.values[s][p]);
             if (is_there) tile.keys[s][p] = load8(k + p * LANES * 8);
             if (is_there) tile.values[s][p] = load8(v + p * LANES * 8);
         }
-        tile.key_scales[s] = tile.value_scales[s] = 1.0f;
-        if (sizeof(C) == 1 && tile.seen[s]) {
-            tile.key_scales[s] = k_scale[head];
-            tile.value_scales[s] = v_scale[head];
+    }
+#pragma unroll
+    for (uint i = 0; i < HELD; i++) {
+        uint offset = (at.first_score % STEPS + i) * KEYS + at.key;
+        int key = base + int(offset);
+        tile.seen[i] = key >= at.first_key && key < at.key_end;
+        tile.key_scales[i] = tile.value_scales[i] = 1.0f;
+        if (sizeof(C) == 1 && tile.seen[i]) {
+            ulong head = head_of_key(ids, offset, base, at, KEYS * STEPS);
+            tile.key_scales[i] = k_scale[head];
+            tile.value_scales[i] = v_scale[head];
         }
     }
 }
 
-template <typename C, uint LANES, uint PIECES, uint HEADS, uint STEPS>
+/* Sums each of COUNT values over LANES lanes; afterwards a lane has those that it is to hold, from x[0] on. */
+template <uint LANES, uint COUNT> METAL_FUNC void share_out(thread float *x, uint lane) {
+    uint count = COUNT;
+#pragma unroll
+    for (uint mask = LANES / 2; mask > 0; mask /= 2) {
+        if (count == 1) {
+            x[0] += simd_shuffle_xor(x[0], ushort(mask));
+            continue;
+        }
+        count /= 2;
+        bool takes_upper = (lane & mask) != 0u;
+#pragma unroll
+        for (uint i = 0; i < COUNT / 2; i++) {
+            if (i >= count) break;
+            float given = takes_upper ? x[i] : x[i + count];
+            float kept = takes_upper ? x[i + count] : x[i];
+            x[i] = kept + simd_shuffle_xor(given, ushort(mask));
+        }
+    }
+}
+
+/* Scores to weights, in place.  Gives the factor of what the head has summed up before. */
+template <typename C, uint LANES, uint PIECES, uint HEADS, uint STEPS, uint HELD>
+METAL_FUNC float weigh(thread float *scores, thread decode_state<HEADS, PIECES * 8> &state,
+                       thread const decode_tile<C, STEPS, PIECES, HELD> &tile, float scale, float soft_cap) {
+    constexpr uint SPREAD = HEADS * STEPS < LANES ? LANES / (HEADS * STEPS) : 1;
+    float top = state.top;
+#pragma unroll
+    for (uint i = 0; i < HELD; i++) {
+        float x = attention_score(scores[i] * tile.key_scales[i], scale, soft_cap);
+        scores[i] = tile.seen[i] ? x : ATTENTION_NO_SCORE;
+        top = max(top, scores[i]);
+    }
+#pragma unroll
+    for (uint mask = SPREAD; mask < SPREAD * STEPS / HELD; mask *= 2) {
+        top = max(top, simd_shuffle_xor(top, ushort(mask)));
+    }
+    float keep = exp2(state.top - top);
+    state.top = top;
+    state.sum *= keep;
+#pragma unroll
+    for (uint i = 0; i < HELD; i++) {
+        float weight = tile.seen[i] ? exp2(scores[i] - top) : 0.0f;
+        state.sum += weight;
+        scores[i] = weight * tile.value_scales[i];
+    }
+    return keep;
+}
+
+template <typename C, uint LANES, uint PIECES, uint HEADS, uint STEPS, uint HELD>
 METAL_FUNC void add_tile(thread decode_state<HEADS, PIECES * 8> &state,
-                         thread const decode_tile<C, STEPS, PIECES> &tile, float scale, float soft_cap) {
-    float weights[HEADS][STEPS];
+                         thread const decode_tile<C, STEPS, PIECES, HELD> &tile, float scale, float soft_cap,
+                         uint lane) {
+    constexpr uint SPREAD = HEADS * STEPS < LANES ? LANES / (HEADS * STEPS) : 1;
+    const uint key_lane = lane & ~(LANES - 1u); /* the first of the lanes that share this lane's keys */
+    float scores[HEADS * STEPS];
 #pragma unroll
     for (uint s = 0; s < STEPS; s++) {
 #pragma unroll
-        for (uint h = 0; h < HEADS; h++) weights[h][s] = 0.0f;
+        for (uint h = 0; h < HEADS; h++) scores[h * STEPS + s] = 0.0f;
 #pragma unroll
         for (uint p = 0; p < PIECES; p++) {
-            float8 k = unpack8(tile.keys[s][p]);
+            floats8 k = unpack8(tile.keys[s][p]);
 #pragma unroll
-            for (uint h = 0; h < HEADS; h++) weights[h][s] += dot8(&state.query[h][p * 8], k);
+            for (uint h = 0; h < HEADS; h++) scores[h * STEPS + s] += dot8(&state.query[h][p * 8], k);
         }
+    }
+    share_out<LANES, HEADS * STEPS>(scores, lane);
+    float keep = weigh<C, LANES, PIECES, HEADS, STEPS, HELD>(scores, state, tile, scale, soft_cap);
+    if (simd_any(keep != 1.0f)) { /* rare once the maxima are found */
 #pragma unroll
         for (uint h = 0; h < HEADS; h++) {
-            float x = weights[h][s];
+            float factor = simd_shuffle(keep, ushort(key_lane + h * STEPS / HELD * SPREAD));
 #pragma unroll
-            for (uint mask = LANES / 2; mask > 0; mask /= 2) x += simd_shuffle_xor(x, ushort(mask));
-            x = attention_score(x * tile.key_scales[s], scale, soft_cap);
-            weights[h][s] = tile.seen[s] ? x : ATTENTION_NO_SCORE;
+            for (uint e = 0; e < PIECES * 8; e++) state.o[h][e] *= factor;
         }
-    }
-#pragma unroll
-    for (uint h = 0; h < HEADS; h++) {
-        float top = state.top[h];
-#pragma unroll
-        for (uint s = 0; s < STEPS; s++) top = max(top, weights[h][s]);
-        float keep = exp2(state.top[h] - top);
-        state.top[h] = top;
-        state.sum[h] *= keep;
-#pragma unroll
-        for (uint s = 0; s < STEPS; s++) {
-            float weight = tile.seen[s] ? exp2(weights[h][s] - top) : 0.0f;
-            state.sum[h] += weight;
-            weights[h][s] = weight * tile.value_scales[s];
-        }
-#pragma unroll
-        for (uint e = 0; e < PIECES * 8; e++) state.o[h][e] *= keep;
     }
 #pragma unroll
     for (uint s = 0; s < STEPS; s++) {
+        float weights[HEADS];
+#pragma unroll
+        for (uint h = 0; h < HEADS; h++) {
+            uint score = h * STEPS + s;
+            weights[h] = simd_shuffle(scores[score % HELD], ushort(key_lane + score / HELD * SPREAD));
+        }
 #pragma unroll
         for (uint p = 0; p < PIECES; p++) {
-            float8 v = unpack8(tile.values[s][p]);
+            floats8 v = unpack8(tile.values[s][p]);
 #pragma unroll
-            for (uint h = 0; h < HEADS; h++) add8(&state.o[h][p * 8], weights[h][s], v);
+            for (uint h = 0; h < HEADS; h++) add8(&state.o[h][p * 8], weights[h], v);
         }
     }
 }
 
-/* Folds the state of the lanes `mask` away into this one's. */
-template <uint HEADS, uint ELEMS> METAL_FUNC void fold_lanes(thread decode_state<HEADS, ELEMS> &state, ushort mask) {
+/* The state of one head over all keys of the simdgroup, in every lane: gives (maximum, sum), o alike. */
+template <uint LANES, uint HEADS, uint STEPS, uint HELD, uint ELEMS>
+METAL_FUNC float2 fold_head(thread decode_state<HEADS, ELEMS> &state, uint h, uint lane) {
+    constexpr uint SPREAD = HEADS * STEPS < LANES ? LANES / (HEADS * STEPS) : 1;
+    ushort holder = ushort((lane & ~(LANES - 1u)) + h * STEPS / HELD * SPREAD);
+    float top = simd_shuffle(state.top, holder), sum = state.sum;
 #pragma unroll
-    for (uint h = 0; h < HEADS; h++) {
-        float other = simd_shuffle_xor(state.top[h], mask);
-        float top = max(state.top[h], other);
-        float mine = exp2(state.top[h] - top), theirs = exp2(other - top);
-        state.top[h] = top;
-        state.sum[h] = state.sum[h] * mine + simd_shuffle_xor(state.sum[h], mask) * theirs;
+    for (uint mask = SPREAD; mask < SPREAD * STEPS / HELD; mask *= 2) sum += simd_shuffle_xor(sum, ushort(mask));
+    sum = simd_shuffle(sum, holder);
+#pragma unroll
+    for (uint mask = LANES; mask < 32; mask *= 2) {
+        float other = simd_shuffle_xor(top, ushort(mask));
+        float best = max(top, other);
+        float mine = exp2(top - best), theirs = exp2(other - best);
+        top = best;
+        sum = sum * mine + simd_shuffle_xor(sum, ushort(mask)) * theirs;
 #pragma unroll
         for (uint e = 0; e < ELEMS; e++) {
-            state.o[h][e] = state.o[h][e] * mine + simd_shuffle_xor(state.o[h][e], mask) * theirs;
+            state.o[h][e] = state.o[h][e] * mine + simd_shuffle_xor(state.o[h][e], ushort(mask)) * theirs;
         }
     }
+    return float2(top, sum);
 }
 
 /* The weights of the simdgroups' results among one another; gives the sum of all weights, and the maximum. */
@@ -205,6 +271,8 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
                  uint sg [[simdgroup_index_in_threadgroup]]) {
     constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 2, 4, 8 or 16 */
     constexpr uint IDS = (STEP_KEYS + 7) / 8;      /* blocks have 8 keys or more, so 8 aligned keys share one */
+    constexpr uint HELD = HEADS * STEPS > LANES ? HEADS * STEPS / LANES : 1;
+    constexpr uint SPREAD = HEADS * STEPS < LANES ? LANES / (HEADS * STEPS) : 1;
     threadgroup float shared_o[DECODE_SIMDGROUPS][LANES * PIECES * 8];
     threadgroup float tops[DECODE_SIMDGROUPS];
     threadgroup float sums[DECODE_SIMDGROUPS];
@@ -215,6 +283,7 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
     decode_lane at;
     at.elem = (lane % LANES) * 8;
     at.key = lane / LANES;
+    at.first_score = lane % LANES / SPREAD * HELD;
     at.kv_head = tg.x / args.head_chunks;
     at.num_kv_heads = args.num_kv_heads;
     at.head_dim = args.head_dim;
@@ -232,29 +301,27 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
 #pragma unroll
     for (uint i = 0; i < IDS; i++) ids[i] = uint(table[min(base + int(i * 8), at.key_end - 1) >> args.block_shift]);
     while (base < at.key_end) {
-        decode_tile<C, STEPS, PIECES> tile;
-        load_tile<C, LANES, PIECES, STEPS>(tile, ids, base, at, k_cache, v_cache, k_scale, v_scale);
+        decode_tile<C, STEPS, PIECES, HELD> tile;
+        load_tile<C, LANES, PIECES, STEPS, HELD>(tile, ids, base, at, k_cache, v_cache, k_scale, v_scale);
         base += int(STEP_KEYS * DECODE_SIMDGROUPS);
 #pragma unroll
         for (uint i = 0; i < IDS; i++) { /* the next step's blocks, while the loads run */
             ids[i] = uint(table[min(base + int(i * 8), at.key_end - 1) >> args.block_shift]);
         }
-        add_tile<C, LANES, PIECES, HEADS, STEPS>(state, tile, args.scale, args.soft_cap);
+        add_tile<C, LANES, PIECES, HEADS, STEPS, HELD>(state, tile, args.scale, args.soft_cap, lane);
     }
-#pragma unroll
-    for (uint mask = LANES; mask < 32; mask *= 2) fold_lanes<HEADS, PIECES * 8>(state, ushort(mask));
-
     const int partial = parts[tg.y].partial;
 #pragma unroll
     for (uint h = 0; h < HEADS; h++) {
+        float2 own = fold_head<LANES, HEADS, STEPS, HELD, PIECES * 8>(state, h, lane);
         threadgroup_barrier(mem_flags::mem_threadgroup); /* the head before was read */
         if (lane < LANES) {
 #pragma unroll
             for (uint e = 0; e < PIECES * 8; e++) shared_o[sg][e / 8 * LANES * 8 + at.elem + e % 8] = state.o[h][e];
         }
         if (lane == 0) {
-            tops[sg] = state.top[h];
-            sums[sg] = state.sum[h];
+            tops[sg] = own.x;
+            sums[sg] = own.y;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         if (h >= heads) continue;

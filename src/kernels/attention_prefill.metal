@@ -22,6 +22,7 @@
  * Numerics  float sums; weights are rounded to T for the second product. */
 #include <metal_stdlib>
 #include "kernels/attention.h"
+#include "kernels/copy.h"
 #include "kernels/frag.h"
 #include "kernels/pack8.h"
 using namespace metal;
@@ -34,32 +35,58 @@ struct prefill_keys {
     int end; /* keys of the sequence that the tile's last row sees */
 };
 
-/* BK heads from key `begin` on into threadgroup memory; zeros behind the end. */
-template <typename T, typename C, uint D, uint BK>
-METAL_FUNC void stage_tile(threadgroup T *to, const device C *cache, const device float *scales,
-                           const device int *table, thread const prefill_keys &keys, int begin, uint tid) {
-    constexpr uint ROW_PACKS = D / 8, PACKS = BK * ROW_PACKS, MINE = (PACKS + PREFILL_THREADS - 1) / PREFILL_THREADS;
-    pack8<C> packs[MINE];
-    float pack_scales[MINE];
+/* What a thread stages: packs tid, tid + 128, ... of a tile's BK * D / 8; the heads they are of, found a tile ahead. */
+template <uint COUNT> struct prefill_heads {
+    ulong heads[COUNT]; /* heads of a cache before it */
+    bool seen[COUNT];
+};
+
+template <uint D, uint BK, uint COUNT>
+METAL_FUNC void find_heads(thread prefill_heads<COUNT> &found, const device int *table,
+                           thread const prefill_keys &keys, int begin, uint tid) {
 #pragma unroll
-    for (uint i = 0; i < MINE; i++) {
+    for (uint i = 0; i < COUNT; i++) {
         uint pack = tid + i * PREFILL_THREADS;
-        int key = begin + int(pack / ROW_PACKS);
-        zero8(packs[i]);
-        pack_scales[i] = 1.0f;
-        if (pack < PACKS && key < keys.end) {
-            ulong slot = (ulong(uint(table[key >> keys.block_shift])) << keys.block_shift) +
-                         (uint(key) & ((1u << keys.block_shift) - 1u));
-            ulong head = slot * keys.num_kv_heads + keys.kv_head;
-            packs[i] = load8(cache + head * D + pack % ROW_PACKS * 8);
-            if (sizeof(C) == 1) pack_scales[i] = scales[head];
+        int key = begin + int(pack / (D / 8));
+        found.seen[i] = pack < BK * (D / 8) && key < keys.end;
+        uint block = found.seen[i] ? uint(table[key >> keys.block_shift]) : 0u;
+        ulong slot = (ulong(block) << keys.block_shift) + (uint(key) & ((1u << keys.block_shift) - 1u));
+        found.heads[i] = slot * keys.num_kv_heads + keys.kv_head;
+    }
+}
+
+/* In the background where the device can: ends with copy_commit(). */
+METAL_FUNC void stage_pack(threadgroup float *to, const device float *from, float) {
+    copy_16(to, from);
+    copy_16(to + 4, from + 4);
+}
+METAL_FUNC void stage_pack(threadgroup half *to, const device half *from, float) {
+    copy_16(to, from);
+}
+METAL_FUNC void stage_pack(threadgroup bfloat *to, const device bfloat *from, float) {
+    copy_16(to, from);
+}
+template <typename T> METAL_FUNC void stage_pack(threadgroup T *to, const device char *from, float scale) {
+    stage8(to, load8(from), scale);
+}
+
+/* BK heads into threadgroup memory; zeros behind the end. */
+template <typename T, typename C, uint D, uint BK, uint COUNT>
+METAL_FUNC void stage_tile(threadgroup T *to, const device C *cache, const device float *scales,
+                           thread const prefill_heads<COUNT> &found, uint tid) {
+#pragma unroll
+    for (uint i = 0; i < COUNT; i++) {
+        uint pack = tid + i * PREFILL_THREADS;
+        threadgroup T *at = to + pack / (D / 8) * (D + 8) + pack % (D / 8) * 8;
+        if (found.seen[i]) {
+            float scale = sizeof(C) == 1 ? scales[found.heads[i]] : 1.0f;
+            stage_pack(at, cache + found.heads[i] * D + pack % (D / 8) * 8, scale);
+        } else if (pack < BK * (D / 8)) {
+#pragma unroll
+            for (uint e = 0; e < 8; e++) at[e] = T(0.0f);
         }
     }
-#pragma unroll
-    for (uint i = 0; i < MINE; i++) {
-        uint pack = tid + i * PREFILL_THREADS;
-        if (pack < PACKS) stage8(to + pack / ROW_PACKS * (D + 8) + pack % ROW_PACKS * 8, packs[i], pack_scales[i]);
-    }
+    copy_commit();
 }
 
 /* A lane's two fragment rows. */
@@ -175,6 +202,35 @@ METAL_FUNC void sum_shares(thread frag_c *scores, threadgroup float *shares, uin
     }
 }
 
+template <typename T, uint FRAGS, uint KFRAGS, uint STRIDE>
+METAL_FUNC void multiply_keys(thread frag_c *scores, thread const frag_a<T> *queries, const threadgroup T *keys) {
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+        frag_fill(scores[k], 0.0f);
+#pragma unroll
+        for (uint f = 0; f < FRAGS; f++) {
+            frag_b<T> b;
+            frag_load_bt(b, keys + k * 16 * STRIDE + f * 16, STRIDE);
+            frag_mma(scores[k], queries[f], b);
+        }
+    }
+}
+
+template <typename T, uint FRAGS, uint KFRAGS, uint STRIDE>
+METAL_FUNC void multiply_values(thread frag_c *output, thread const frag_c *scores, const threadgroup T *values) {
+#pragma unroll
+    for (uint k = 0; k < KFRAGS; k++) {
+        frag_a<T> weights;
+        frag_from_c(weights, scores[k]);
+#pragma unroll
+        for (uint f = 0; f < FRAGS; f++) {
+            frag_b<T> b;
+            frag_load_b(b, values + k * 16 * STRIDE + f * 16, STRIDE);
+            frag_mma(output[f], weights, b);
+        }
+    }
+}
+
 /* The lanes' own sums together, and the sink: gives what the output is to be multiplied with. */
 METAL_FUNC float2 finish_rows(float2 top, float2 sum, bool has_sinks, float first_sink, float second_sink) {
     frag_c sums;
@@ -200,6 +256,7 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
                   uint3 tg [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]],
                   uint lane [[thread_index_in_simdgroup]], uint sg [[simdgroup_index_in_threadgroup]]) {
     constexpr uint FRAGS = D / SPLIT / 16, KFRAGS = BK / 16, STRIDE = D + 8;
+    constexpr uint PACKS = (BK * (D / 8) + PREFILL_THREADS - 1) / PREFILL_THREADS; /* a thread's share of a tile */
     threadgroup T staged[PLACES * BK * (D + 8)];
     threadgroup float shares[SPLIT == 1 ? 4 : 4 * 16 * (BK + 4)];
     threadgroup T *k_tile = staged;
@@ -233,27 +290,25 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
 
     const int begin_all = attention_first_key(position, args.sliding_window) / int(BK) * int(BK);
     const int unmasked_from = attention_first_key(last_position, args.sliding_window);
+    prefill_heads<PACKS> heads;
+    find_heads<D, BK, PACKS>(heads, table, keys, begin_all, tid);
+    stage_tile<T, C, D, BK, PACKS>(k_tile, k_cache, k_scale, heads, tid);
     for (int begin = begin_all; begin < keys.end; begin += int(BK)) {
-        threadgroup_barrier(mem_flags::mem_threadgroup); /* the step before is done with the tiles */
-        stage_tile<T, C, D, BK>(k_tile, k_cache, k_scale, table, keys, begin, tid);
-        if (PLACES == 2) stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
+        if (PLACES == 2) { /* values arrive while keys are multiplied, the next keys while values are */
+            stage_tile<T, C, D, BK, PACKS>(v_tile, v_cache, v_scale, heads, tid);
+            find_heads<D, BK, PACKS>(heads, table, keys, begin + int(BK), tid);
+        }
+        copy_wait<PLACES - 1>();
         threadgroup_barrier(mem_flags::mem_threadgroup);
         frag_c scores[KFRAGS];
-#pragma unroll
-        for (uint k = 0; k < KFRAGS; k++) {
-            frag_fill(scores[k], 0.0f);
-#pragma unroll
-            for (uint f = 0; f < FRAGS; f++) {
-                frag_b<T> b;
-                frag_load_bt(b, k_tile + k * 16 * STRIDE + slice + f * 16, STRIDE);
-                frag_mma(scores[k], queries[f], b);
-            }
-        }
+        multiply_keys<T, FRAGS, KFRAGS, STRIDE>(scores, queries, k_tile + slice);
         if (SPLIT > 1) sum_shares<SPLIT, KFRAGS>(scores, shares, sg, lane);
-        if (PLACES == 1) {
-            threadgroup_barrier(mem_flags::mem_threadgroup);
-            stage_tile<T, C, D, BK>(v_tile, v_cache, v_scale, table, keys, begin, tid);
-            threadgroup_barrier(mem_flags::mem_threadgroup);
+        threadgroup_barrier(mem_flags::mem_threadgroup); /* the keys were read */
+        if (PLACES == 2) {
+            stage_tile<T, C, D, BK, PACKS>(k_tile, k_cache, k_scale, heads, tid);
+        } else {
+            stage_tile<T, C, D, BK, PACKS>(v_tile, v_cache, v_scale, heads, tid);
+            find_heads<D, BK, PACKS>(heads, table, keys, begin + int(BK), tid);
         }
         if (args.soft_cap != 0.0f) cap_scores<KFRAGS>(scores, args.scale, args.soft_cap);
         if (begin + int(BK) - 1 > position || begin < unmasked_from) {
@@ -264,17 +319,11 @@ attention_prefill(const device T *q [[buffer(0)]], const device C *k_cache [[buf
 #pragma unroll
             for (uint f = 0; f < FRAGS; f++) frag_scale_rows(output[f], keep);
         }
-#pragma unroll
-        for (uint k = 0; k < KFRAGS; k++) {
-            frag_a<T> weights;
-            frag_from_c(weights, scores[k]);
-#pragma unroll
-            for (uint f = 0; f < FRAGS; f++) {
-                frag_b<T> b;
-                frag_load_b(b, v_tile + k * 16 * STRIDE + slice + f * 16, STRIDE);
-                frag_mma(output[f], weights, b);
-            }
-        }
+        copy_wait<PLACES - 1>();
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        multiply_values<T, FRAGS, KFRAGS, STRIDE>(output, scores, v_tile + slice);
+        threadgroup_barrier(mem_flags::mem_threadgroup); /* the values were read */
+        if (PLACES == 1) stage_tile<T, C, D, BK, PACKS>(k_tile, k_cache, k_scale, heads, tid);
     }
     const bool has_sinks = args.has_sinks != 0u;
     const float2 scale = finish_rows(top, sum, has_sinks, has_sinks ? sinks[head + rows.first % tile_heads] : 0.0f,

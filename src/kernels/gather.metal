@@ -4,7 +4,7 @@
  *   row_ids  [num_rows]            int32, if args.has_row_ids
  *   out      [num_rows, row_vecs]  16-byte vectors
  *
- * Grid      (ceil(row_vecs / 1024), num_rows); 256 threads, 4 vectors each: 64 bytes in flight. */
+ * Grid      (num_rows, ceil(row_vecs / 1024)); 256 threads, 4 vectors each: 64 bytes in flight. */
 #include <metal_stdlib>
 #include "kernels/gather_kargs.h"
 using namespace metal;
@@ -16,10 +16,10 @@ template <typename V>
 gather_rows(const device V *x [[buffer(0)]], const device int *row_ids [[buffer(1)]], device V *out [[buffer(2)]],
             constant vmt_gather_kargs &args [[buffer(3)]], uint3 tg [[threadgroup_position_in_grid]],
             uint tid [[thread_index_in_threadgroup]]) {
-    uint source = args.has_row_ids != 0u ? uint(row_ids[tg.y]) : tg.y;
+    uint source = args.has_row_ids != 0u ? uint(row_ids[tg.x]) : tg.x;
     const device V *from = x + ulong(source) * args.row_vecs;
-    device V *to = out + ulong(tg.y) * args.row_vecs;
-    const uint begin = tg.x * (256u * GATHER_VECS) + tid;
+    device V *to = out + ulong(tg.x) * args.row_vecs;
+    const uint begin = tg.y * (256u * GATHER_VECS) + tid;
     V held[GATHER_VECS];
 #pragma unroll
     for (uint i = 0; i < GATHER_VECS; i++) {

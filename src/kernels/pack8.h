@@ -68,42 +68,42 @@ METAL_FUNC float2 halves_of(uint word) {
     return float2(float(h.x), float(h.y));
 }
 METAL_FUNC float4 chars_of(uint word) {
-    int w = as_type<int>(word);
-    return float4(float((w << 24) >> 24), float((w << 16) >> 24), float((w << 8) >> 24), float(w >> 24));
+    return float4(float(as_type<int>(word << 24) >> 24), float(as_type<int>(word << 16) >> 24),
+                  float(as_type<int>(word << 8) >> 24), float(as_type<int>(word) >> 24));
 }
 
-struct float8 {
+struct floats8 {
     float4 lo, hi;
 };
 
-METAL_FUNC float8 unpack8(pack8<float> x) {
-    float8 y;
+METAL_FUNC floats8 unpack8(pack8<float> x) {
+    floats8 y;
     y.lo = x.lo;
     y.hi = x.hi;
     return y;
 }
-METAL_FUNC float8 unpack8(pack8<half> x) {
+METAL_FUNC floats8 unpack8(pack8<half> x) {
     float2 a = halves_of(x.raw.x), b = halves_of(x.raw.y), c = halves_of(x.raw.z), d = halves_of(x.raw.w);
-    float8 y;
+    floats8 y;
     y.lo = float4(a.x, a.y, b.x, b.y);
     y.hi = float4(c.x, c.y, d.x, d.y);
     return y;
 }
-METAL_FUNC float8 unpack8(pack8<bfloat> x) {
+METAL_FUNC floats8 unpack8(pack8<bfloat> x) {
     float2 a = bfloats_of(x.raw.x), b = bfloats_of(x.raw.y), c = bfloats_of(x.raw.z), d = bfloats_of(x.raw.w);
-    float8 y;
+    floats8 y;
     y.lo = float4(a.x, a.y, b.x, b.y);
     y.hi = float4(c.x, c.y, d.x, d.y);
     return y;
 }
-METAL_FUNC float8 unpack8(pack8<char> x) {
-    float8 y;
+METAL_FUNC floats8 unpack8(pack8<char> x) {
+    floats8 y;
     y.lo = chars_of(x.raw.x);
     y.hi = chars_of(x.raw.y);
     return y;
 }
 
-METAL_FUNC void to_array(float8 x, thread float *y) {
+METAL_FUNC void to_array(floats8 x, thread float *y) {
     y[0] = x.lo.x;
     y[1] = x.lo.y;
     y[2] = x.lo.z;
@@ -126,7 +126,7 @@ METAL_FUNC void stage8(threadgroup bfloat *p, pack8<bfloat> x, float) {
     *(threadgroup uint4 *)p = x.raw;
 }
 template <typename T> METAL_FUNC void stage8(threadgroup T *p, pack8<char> x, float scale) {
-    float8 y = unpack8(x);
+    floats8 y = unpack8(x);
     p[0] = T(y.lo.x * scale);
     p[1] = T(y.lo.y * scale);
     p[2] = T(y.lo.z * scale);

@@ -49,7 +49,7 @@ rope_angles(const device uint *turns [[buffer(0)]], const device int *positions 
  *
  * Math      norm: x / sqrt(mean(x^2) + eps) * weight.  Turn of a pair: (a cos - b sin, b cos + a sin); pairs are
  *           (i, i + rotary_dim / 2), or (2i, 2i + 1) when interleaved.  int8: scale = max |x| / 127.
- * Grid      (ceil((num_heads + 2 num_kv_heads) / 4), num_rows); 128 threads, a head a simdgroup.
+ * Grid      (num_rows, ceil((num_heads + 2 num_kv_heads) / 4)); 128 threads, a head a simdgroup.
  * Memory    registers alone: a lane holds 4 elements (UNITS times), two pairs of one turn's kind.
  * Requires  head_dim a multiple of 4, at most 128 * UNITS. */
 template <typename C, uint UNITS>
@@ -83,11 +83,11 @@ rope(device T *qkv [[buffer(0)]], const device float *angles [[buffer(1)]], cons
      device float *v_scale [[buffer(8)]], constant vmt_rope_kargs &args [[buffer(9)]],
      uint3 tg [[threadgroup_position_in_grid]], uint lane [[thread_index_in_simdgroup]],
      uint sg [[simdgroup_index_in_threadgroup]]) {
-    const uint head = tg.x * 4u + sg;
+    const uint head = tg.y * 4u + sg;
     if (head >= args.num_heads + 2u * args.num_kv_heads) return;
     const bool is_q = head < args.num_heads, is_v = head >= args.num_heads + args.num_kv_heads;
     const uint units = args.head_dim / 4u, turning = is_v ? 0u : args.rotary_dim / 4u, pairs = args.rotary_dim / 2u;
-    device T *x = qkv + ulong(tg.y) * args.stride + head * args.head_dim;
+    device T *x = qkv + ulong(tg.x) * args.stride + head * args.head_dim;
     float2 a[UNITS], b[UNITS];
     uint2 at[UNITS];
     float squares = 0.0f;
@@ -110,7 +110,7 @@ rope(device T *qkv [[buffer(0)]], const device float *angles [[buffer(1)]], cons
             b[i] = b[i] * inv * load2(weight + at[i].y);
         }
     }
-    const device float *row = angles + ulong(tg.y) * args.rotary_dim;
+    const device float *row = angles + ulong(tg.x) * args.rotary_dim;
 #pragma unroll
     for (uint i = 0; i < UNITS; i++) {
         uint u = lane + 32u * i;
@@ -133,7 +133,7 @@ rope(device T *qkv [[buffer(0)]], const device float *angles [[buffer(1)]], cons
         }
         return;
     }
-    const int slot = slots[tg.y];
+    const int slot = slots[tg.x];
     if (slot < 0) return;
     const uint kv_head = head - args.num_heads - (is_v ? args.num_kv_heads : 0u);
     const ulong row_head = ulong(uint(slot)) * args.num_kv_heads + kv_head;

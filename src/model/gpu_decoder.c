@@ -34,6 +34,11 @@ static vmt_tensor place(struct planner *p, vmt_dtype dtype, uint64_t rows, uint6
     return t;
 }
 
+/* Columns of a row of logits, or of the hidden state in its place. */
+static uint32_t logits_cols(const vmt_model_config *c) {
+    return c->headless ? c->hidden : c->vocab;
+}
+
 static uint32_t logits_max(const vmt_model_kv_options *o) {
     return VMT_MIN(o->logits_max, o->tokens_max);
 }
@@ -97,7 +102,7 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
     d->options = *options;
     plan(d);
     vmt_gpu_step_shape shape = step_shape(d);
-    size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * config->vocab * sizeof(float);
+    size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * logits_cols(config) * sizeof(float);
     bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(&shape);
     free(d);
     return bytes;
@@ -139,13 +144,13 @@ static vmt_status take_logits(vmt_gpu_decoder *d, vmt_err *err) {
     uint32_t num_rows = logits_max(&d->options);
     bool is_seen = d->gpu->caps.is_unified;
     size_t bytes;
-    if (!vmt_mul_size((size_t)num_rows * sizeof(float), d->config->vocab, &bytes) ||
+    if (!vmt_mul_size((size_t)num_rows * sizeof(float), logits_cols(d->config), &bytes) ||
         bytes > SIZE_MAX - VMT_GPU_READBACK_ALIGN) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "%u rows of logits overflow the address space", num_rows);
     }
     bytes = (bytes + VMT_GPU_READBACK_ALIGN - 1) / VMT_GPU_READBACK_ALIGN * VMT_GPU_READBACK_ALIGN;
     VMT_TRY(vmt_gpu_alloc(d->gpu, &d->logits_buffer, bytes, is_seen ? VMT_GPU_SHARED : VMT_GPU_PRIVATE, err));
-    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {num_rows, d->config->vocab}};
+    d->logits = (vmt_tensor){&d->logits_buffer, 0, VMT_F32, 2, {num_rows, logits_cols(d->config)}};
     return is_seen ? VMT_OK : vmt_gpu_readback_create(&d->readback, d->gpu, &d->logits_buffer, err);
 }
 
@@ -280,7 +285,7 @@ vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *d, const vmt_batch *batch, co
 }
 
 static vmt_status see_logits(vmt_gpu_decoder *d, const struct vmt_gpu_flight *f, const float **out, vmt_err *err) {
-    size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)d->config->vocab * sizeof(float);
+    size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)logits_cols(d->config) * sizeof(float);
     const void *copy = NULL;
     if (d->readback == NULL) {
         *out = vmt_tensor_data(&d->logits);

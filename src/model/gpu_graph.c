@@ -55,16 +55,18 @@ static vmt_status add_linear(struct graph *g, const struct linear_call *call) {
         args.norm_weight = *call->norm;
         args.norm_eps = c->norm_eps;
     } else if (call->norm) {
+        vmt_tensor normed = d->normed; /* as many rows as may come */
+        normed.shape[0] = VMT_MIN(normed.shape[0], call->x->shape[0]);
         vmt_gpu_norm_args norm = {
             .kind = VMT_GPU_NORM_RMS,
             .x = *call->x,
             .weight = *call->norm,
-            .out = d->normed,
+            .out = normed,
             .count = g->count,
             .eps = c->norm_eps,
         };
         VMT_TRY(vmt_gpu_norm(g->program, &norm, g->err));
-        args.x = d->normed;
+        args.x = normed;
     }
     return vmt_gpu_matmul(g->program, &args, g->err);
 }
@@ -197,6 +199,17 @@ static vmt_status record_tail(struct graph *g) {
         .x = d->hidden, .row_ids = g->step->logit_rows, .out = d->last, .count = VMT_COUNT_LOGITS};
     VMT_TRY(vmt_gpu_gather(g->program, &gather, g->err));
     VMT_TRY(add_rest(g, c->num_layers - 1, &d->last, &g->step->logit_rows));
+    if (c->headless) {
+        vmt_gpu_norm_args norm = {
+            .kind = VMT_GPU_NORM_RMS,
+            .x = d->last,
+            .weight = d->weights->final_norm,
+            .out = d->logits,
+            .count = VMT_COUNT_LOGITS,
+            .eps = c->norm_eps,
+        };
+        return vmt_gpu_norm(g->program, &norm, g->err);
+    }
     struct linear_call head = {
         .linear = &d->weights->head,
         .x = &d->last,
@@ -249,5 +262,5 @@ vmt_status vmt_gpu_graph_record(vmt_gpu_decoder *d, uint32_t i, vmt_err *err) {
         g.rows_max = vmt_gpu_class_rows(d, k, true);
         VMT_TRY(record(&g, &f->tails[k], record_tail));
     }
-    return record(&g, &f->draw, record_draw);
+    return d->config->headless ? vmt_gpu_program_create(&f->draw, d->gpu, err) : record(&g, &f->draw, record_draw);
 }

@@ -36,7 +36,7 @@ struct vmt_gpu_decoder {
     vmt_buffer turns_buffer, scratch, logits_buffer;
     vmt_tensor turns; /* I32 [rotary_dim / 2, 2] */
     float attention_factor;
-    vmt_tensor logits;          /* F32 [logits_max, vocab] */
+    vmt_tensor logits; /* F32 [logits_max, vocab]; of a headless model hidden states [logits_max, hidden] */
     vmt_gpu_readback *readback; /* of the logits, where the host does not see them: NULL on unified memory */
     /* in scratch; T is the weights' type of activations */
     vmt_tensor token_ids;   /* I32 [tokens_max] with what the step before sampled in its place */

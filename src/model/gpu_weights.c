@@ -170,6 +170,7 @@ static vmt_status find_all(struct loader *l) {
     VMT_TRY(place_matrix(l, name, &w->embed));
     VMT_TRY(find_norm(l, l->names->final_norm, 0, c->hidden, &w->final_norm));
     for (uint32_t i = 0; i < c->num_layers; i++) VMT_TRY(find_layer(l, i));
+    if (c->headless) return VMT_OK;
     if (c->tied_head) {
         w->head = (vmt_gpu_linear){.parts = {w->embed}, .num_parts = 1};
         note(l, &w->head.parts[0].data);

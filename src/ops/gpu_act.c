@@ -32,9 +32,9 @@ vmt_status vmt_gpu_act_mul(vmt_gpu_program *program, const vmt_gpu_act_mul_args 
         .num_buffers = 2,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {((uint32_t)cols + ACT_COLS - 1) / ACT_COLS, (uint32_t)rows, 1},
+        .grid = {(uint32_t)rows, ((uint32_t)cols + ACT_COLS - 1) / ACT_COLS, 1},
         .count = a->count,
-        .axis = 1,
+        .axis = 0,
         .per_group = 1,
     };
     return vmt_gpu_program_add(program, &op, err);
@@ -65,9 +65,9 @@ vmt_status vmt_gpu_gather(vmt_gpu_program *program, const vmt_gpu_gather_args *a
         .num_buffers = 3,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {(vecs + GATHER_VECS - 1) / GATHER_VECS, rows, 1},
+        .grid = {rows, (vecs + GATHER_VECS - 1) / GATHER_VECS, 1},
         .count = a->count,
-        .axis = 1,
+        .axis = 0,
         .per_group = 1,
     };
     return vmt_gpu_program_add(program, &op, err);

@@ -79,9 +79,9 @@ static bool fill_cache(vmt_bench *b, const vmt_gpu_kv *kv) {
 
 /* Blocks of all sequences, shuffled. */
 static vmt_tensor block_tables(vmt_bench *b, uint32_t num_seqs, uint32_t blocks) {
-    vmt_tensor tables = vmt_bench_shared(b, VMT_I32, num_seqs, blocks);
+    vmt_tensor tables = vmt_bench_shared(b, VMT_I32, num_seqs, blocks); /* a multiple of 4 */
     int32_t *ids = vmt_tensor_data(&tables);
-    uint32_t n = num_seqs * blocks, state = 1;
+    uint32_t n = (uint32_t)vmt_tensor_elems(&tables), state = 1;
     for (uint32_t i = 0; i < n; i++) ids[i] = (int32_t)i;
     for (uint32_t i = n - 1; i > 0; i--) {
         state = state * 1664525u + 1013904223u;
@@ -102,6 +102,11 @@ static bool is_half(const vmt_tensor *out) {
     return true;
 }
 
+/* Rows whose words fill vectors of 16 bytes, one or more. */
+static uint64_t whole(uint32_t rows) {
+    return ((uint64_t)rows + 4) / 4 * 4;
+}
+
 static void route(vmt_bench *b, const struct shape *s, vmt_gpu_attention_args *args, vmt_gpu_attention_plan *plan,
                   uint32_t *counts) {
     vmt_gpu_attention_shape limits = {s->heads,    s->kv_heads,
@@ -110,9 +115,9 @@ static void route(vmt_bench *b, const struct shape *s, vmt_gpu_attention_args *a
                                       s->context,  (uint64_t)s->num_seqs * s->context};
     *plan = vmt_gpu_attention_plan_make(&limits);
     args->plan = plan;
-    args->parts = vmt_bench_shared(b, VMT_I32, plan->parts_max, sizeof(vmt_attention_part) / 4);
-    args->merges = vmt_bench_shared(b, VMT_I32, plan->merges_max, sizeof(vmt_attention_merge) / 4);
-    args->tiles = vmt_bench_shared(b, VMT_I32, VMT_MAX(plan->tiles_max, 1), sizeof(vmt_attention_tile) / 4);
+    args->parts = vmt_bench_shared(b, VMT_I32, whole(plan->parts_max), sizeof(vmt_attention_part) / 4);
+    args->merges = vmt_bench_shared(b, VMT_I32, whole(plan->merges_max), sizeof(vmt_attention_merge) / 4);
+    args->tiles = vmt_bench_shared(b, VMT_I32, whole(plan->tiles_max), sizeof(vmt_attention_tile) / 4);
     args->partials = vmt_bench_private(b, VMT_F32, 1, plan->partials_bytes / 4);
     uint32_t *cu = calloc(2 * s->num_seqs + 1, sizeof *cu), *lens = cu + s->num_seqs + 1;
     for (uint32_t i = 0; i < s->num_seqs; i++) {
@@ -124,13 +129,17 @@ static void route(vmt_bench *b, const struct shape *s, vmt_gpu_attention_args *a
         vmt_tensor_data(&args->parts), vmt_tensor_data(&args->merges), vmt_tensor_data(&args->tiles), 0, 0, 0};
     vmt_gpu_attention_route(plan, &batch, &lists);
     free(cu);
+    args->parts = vmt_bench_upload(b, args->parts);
+    args->merges = vmt_bench_upload(b, args->merges);
+    args->tiles = vmt_bench_upload(b, args->tiles);
+    args->block_tables = vmt_bench_upload(b, args->block_tables);
     counts[VMT_COUNT_DECODE_SPLITS] = lists.num_parts;
     counts[VMT_COUNT_DECODE_MERGES] = lists.num_merges;
     counts[VMT_COUNT_PREFILL_TILES] = lists.num_tiles;
 }
 
 static void time_shape(vmt_bench *b, const struct shape *s, double copy_rate) {
-    uint32_t blocks = (s->context + BLOCK_SIZE - 1) / BLOCK_SIZE, counts[VMT_NUM_STEP_COUNTS] = {0};
+    uint32_t blocks = (s->context + BLOCK_SIZE * 4 - 1) / (BLOCK_SIZE * 4) * 4, counts[VMT_NUM_STEP_COUNTS] = {0};
     vmt_gpu_kv_layout layout = {s->num_seqs * blocks, BLOCK_SIZE, s->kv_heads, s->dim, s->kv_dtype};
     size_t bytes;
     if (vmt_gpu_kv_bytes(&layout, &bytes, &b->err) != VMT_OK) return;

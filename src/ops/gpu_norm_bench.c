@@ -54,7 +54,6 @@ static void act(vmt_bench *b, uint32_t rows, double copy_rate) {
 }
 
 static void rope(vmt_bench *b, vmt_dtype kv_dtype, uint32_t rows, double copy_rate) {
-    vmt_bench_begin(b);
     vmt_gpu_kv_layout layout = {(rows + BLOCK_SIZE - 1) / BLOCK_SIZE, BLOCK_SIZE, KV_HEADS, HEAD_DIM, kv_dtype};
     size_t bytes;
     if (vmt_gpu_kv_bytes(&layout, &bytes, &b->err) != VMT_OK) return;
@@ -67,10 +66,12 @@ static void rope(vmt_bench *b, vmt_dtype kv_dtype, uint32_t rows, double copy_ra
         .q_norm = vmt_bench_private(b, VMT_F32, 1, HEAD_DIM),
         .k_norm = vmt_bench_private(b, VMT_F32, 1, HEAD_DIM),
         .norm_eps = 1e-6f,
-        .slot_mapping = vmt_bench_shared(b, VMT_I32, 1, rows),
+        .slot_mapping = vmt_bench_shared(b, VMT_I32, 1, (rows + 3) / 4 * 4),
         .kv = vmt_gpu_kv_at(&layout, cache.buffer, 0),
     };
     for (uint32_t i = 0; i < rows; i++) ((int32_t *)vmt_tensor_data(&args.slot_mapping))[i] = (int32_t)i;
+    args.slot_mapping = vmt_bench_upload(b, args.slot_mapping);
+    vmt_bench_begin(b);
     if (vmt_gpu_rope(b->program, &args, &b->err) != VMT_OK) return;
     double elem = kv_dtype == VMT_I8 ? 1 : 2;
     double row_bytes = HEAD_DIM * (4.0 * HEADS + 2 * KV_HEADS * (2 + elem) + 4);

@@ -128,9 +128,9 @@ vmt_status vmt_gpu_rope(vmt_gpu_program *program, const vmt_gpu_rope_args *a, vm
         .num_buffers = 9,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {(heads + HEADS_PER_GROUP - 1) / HEADS_PER_GROUP, (uint32_t)a->qkv.shape[0], 1},
+        .grid = {(uint32_t)a->qkv.shape[0], (heads + HEADS_PER_GROUP - 1) / HEADS_PER_GROUP, 1},
         .count = VMT_COUNT_TOKENS,
-        .axis = 1,
+        .axis = 0,
         .per_group = 1,
     };
     return vmt_gpu_program_add(program, &op, err);

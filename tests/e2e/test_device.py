@@ -40,8 +40,8 @@ def folder(tmp_path_factory):
     return path
 
 
-def serve(folder, device):
-    return Server("--device", device, "--served-model-name", "golden", *FLOAT, *SMALL, model=str(folder))
+def serve(folder, device, *more):
+    return Server("--device", device, "--served-model-name", "golden", *FLOAT, *SMALL, *more, model=str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -136,6 +136,19 @@ def test_eight_at_once(cpu, gpu):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda i: ask(gpu, i), range(8)))
     assert together == alone
+
+
+def test_pooled_prompts(folder, gpu):
+    """Vectors, of the last row and of all rows."""
+    for kind in ("LAST", "MEAN"):
+        vectors = []
+        for device in ("cpu", "host"):
+            server = serve(folder, device, "--runner", "pooling", "--pooler-config", json.dumps({"pooling_type": kind}))
+            got = server.post("/v1/embeddings", {"model": "golden", "input": ["a river " * 12, "x"]})
+            assert got.status_code == 200, got.text
+            vectors.append([x for d in got.json()["data"] for x in d["embedding"]])
+            assert server.stop() == 0, server.log
+        assert vectors[1] == pytest.approx(vectors[0], abs=1e-4)
 
 
 def test_a_missing_gpu_is_one_sentence(folder):
