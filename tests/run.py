@@ -1,6 +1,6 @@
 """Runs every test and ends with one line: N passed, N failed, N skipped.
 
-Stages: tidy, unit tests (release), unit tests under address+undefined and thread sanitizers, cross builds (aarch64 Linux
+Stages: tidy, the kernels' subset, unit tests (release), unit tests under address+undefined and thread sanitizers, cross builds (aarch64 Linux
 under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.  Stages that need PyPI count
 as skipped where it can't be reached, except under CI=true, where that fails."""
 
@@ -103,6 +103,7 @@ def python_packages():
 
 def main():
     simple("tidy", [sys.executable, "tools/tidy"])
+    simple("kernel subset", [sys.executable, "tools/check_kernels"])
     unit("build", "unit", fetch=True)
     unit("build-asan", "unit, address and undefined", ["-DVMT_SANITIZE=address,undefined"],
          env={"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_stack_use_after_return=0"})
