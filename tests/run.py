@@ -1,8 +1,8 @@
 """Runs every test and ends with one line: N passed, N failed, N skipped.
 
-Stages: tidy, the kernels' subset, unit tests (release), unit tests under address+undefined and thread sanitizers, cross builds (aarch64 Linux
-under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.  Stages that need PyPI count
-as skipped where it can't be reached, except under CI=true, where that fails."""
+Stages: tidy, the kernels' subset, unit tests (release), unit tests under address+undefined and thread sanitizers, cross
+builds (aarch64 Linux under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.
+Stages that need PyPI count as skipped where it can't be reached, except under CI=true, where that fails."""
 
 import os
 import pathlib
