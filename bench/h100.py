@@ -67,6 +67,8 @@ def toolkit():
 
 
 def capability(env):
+    if shutil.which("nvidia-smi", path=env["PATH"]) is None:
+        return "90"
     asked = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], env=env, text=True,
                            capture_output=True)
     return asked.stdout.split("\n")[0].strip().replace(".", "") or "90"
