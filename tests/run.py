@@ -14,7 +14,8 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 VENV = ROOT / ".venv"
-PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>=0.6,<1", "requests>=2.31"]
+PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>=0.6,<1", "requests>=2.31",
+                "jsonschema>=4.20,<5"]
 ZIG = "ziglang==0.15.1"
 # Modules with threads of their own; the rest has nothing for the thread sanitizer to see.  Kernels: threadgroups run on
 # several threads, and a race of theirs is a race.

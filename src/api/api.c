@@ -188,6 +188,7 @@ static vmt_status init(vmt_api *api, vmt_err *err) {
     const vmt_api_config *config = &api->config;
     VMT_TRY(check_config(config, err));
     VMT_TRY(vmt_output_rules_resolve(&api->output_rules, config, err));
+    VMT_TRY(vmt_grammars_init(&api->grammars, err));
     VMT_TRY(vmt_auth_init(&api->auth, config->api_keys, config->num_api_keys, err));
     const vmt_cors_config cors = {config->cors_origins, config->cors_methods, config->cors_headers,
                                   config->cors_credentials};
@@ -231,6 +232,7 @@ void vmt_api_destroy(vmt_api *api) {
     if (api->text_waker) vmt_waker_destroy(api->text_waker);
     if (api->progress_waker) vmt_waker_destroy(api->progress_waker);
     vmt_response_store_destroy(api->responses);
+    vmt_grammars_reset(&api->grammars);
     vmt_cors_reset(&api->cors);
     free(api);
 }

@@ -299,17 +299,13 @@ static bool has_tool(vmt_json tools, vmt_str name) {
     return false;
 }
 
-static bool refuse_forced(const char *what, vmt_fault *fault) {
-    return vmt_fault_rule(fault, "tool_choice", NULL, "%s is not supported yet.", what);
-}
-
 bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_choice *choice, vmt_fault *fault) {
-    *choice = given(tools) ? VMT_TOOLS_AUTO : VMT_TOOLS_NONE;
+    *choice = (vmt_tool_choice){.kind = given(tools) ? VMT_TOOLS_AUTO : VMT_TOOLS_NONE};
     if (!given(tool_choice)) return true;
     vmt_str word, name;
     bool is_word = vmt_json_get_str(tool_choice, &word);
     if (is_word && vmt_str_eq_c(word, "none")) {
-        *choice = VMT_TOOLS_NONE;
+        choice->kind = VMT_TOOLS_NONE;
         return true;
     }
     if (!given(tools)) {
@@ -317,7 +313,10 @@ bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_ch
     }
     if (is_word) {
         if (vmt_str_eq_c(word, "auto")) return true;
-        if (vmt_str_eq_c(word, "required")) return refuse_forced("tool_choice=\"required\"", fault);
+        if (vmt_str_eq_c(word, "required")) {
+            choice->kind = VMT_TOOLS_REQUIRED;
+            return true;
+        }
         return vmt_fault_rule(fault, "tool_choice", NULL,
                               "Invalid value for `tool_choice`: %.*s! Only named tools, \"none\", \"auto\" or "
                               "\"required\" are supported.",
@@ -331,7 +330,8 @@ bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_ch
         return vmt_fault_rule(fault, "tool_choice", NULL,
                               "The tool specified in `tool_choice` does not match any of the specified `tools`");
     }
-    return refuse_forced("tool_choice with a named function", fault);
+    *choice = (vmt_tool_choice){VMT_TOOLS_NAMED, name};
+    return true;
 }
 
 bool vmt_chat_content_text(vmt_json message, vmt_buf *text, vmt_str *role) {

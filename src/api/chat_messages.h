@@ -20,8 +20,17 @@ bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *
 /* Checks tools and appends them in the canonical order of their fields. */
 bool vmt_chat_tools_write(vmt_json tools, vmt_json_writer *w, vmt_fault *fault);
 /* Who decides about calls.  Without tools nobody calls; with tools and no choice it is AUTO. */
-typedef enum vmt_tool_choice { VMT_TOOLS_NONE, VMT_TOOLS_AUTO } vmt_tool_choice;
-/* tools absent: tool_choice must be, too.  Forced calls are refused: nothing here can hold a model to them. */
+typedef enum vmt_tool_choice_kind {
+    VMT_TOOLS_NONE,
+    VMT_TOOLS_AUTO,
+    VMT_TOOLS_REQUIRED,
+    VMT_TOOLS_NAMED,
+} vmt_tool_choice_kind;
+typedef struct vmt_tool_choice {
+    vmt_tool_choice_kind kind;
+    vmt_str name; /* of the tool that is NAMED; in the document */
+} vmt_tool_choice;
+/* tools absent: tool_choice must be, too. */
 bool vmt_chat_tool_choice_read(vmt_json tools, vmt_json tool_choice, vmt_tool_choice *choice, vmt_fault *fault);
 /* The text of the last message's content, as written above; the slice lies in text.  false if it has none. */
 bool vmt_chat_content_text(vmt_json message, vmt_buf *text, vmt_str *role);

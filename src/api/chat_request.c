@@ -46,7 +46,7 @@ static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *con
                                    &job->fault)) {
         return false;
     }
-    if (rules->tool_choice == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
+    if (rules->tool_choice.kind == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
         conversation->tools = (vmt_json){0};
     }
     return true;
@@ -71,7 +71,8 @@ static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_req
     }
     if (!read_conversation(job, body, &conversation, &rules) || !render(job, &conversation)) return false;
     if (!options) return true;
-    if (options->tools_are_a_wish && !job->api->output_rules.dialect) rules.tool_choice = VMT_TOOLS_NONE;
+    bool is_wish = options->tools_are_a_wish && rules.tool_choice.kind == VMT_TOOLS_AUTO;
+    if (is_wish && !job->api->output_rules.dialect) rules.tool_choice.kind = VMT_TOOLS_NONE;
     return vmt_conversation_wish(job, &conversation, &rules);
 }
 
@@ -147,6 +148,13 @@ void vmt_chat_request_effort(const vmt_job *job, vmt_json_writer *w, vmt_json ef
     word = nearest_effort(job, word);
     vmt_json_key(w, "reasoning_effort");
     vmt_json_str(w, word);
+}
+
+void vmt_chat_request_strict(vmt_json_writer *w, vmt_json tool) {
+    bool is_strict = false;
+    if (!vmt_json_get_bool(VMT_JSON_AT(tool, "strict"), &is_strict) || !is_strict) return;
+    vmt_json_key(w, "strict");
+    vmt_json_bool(w, true);
 }
 
 void vmt_chat_request_schema(vmt_json_writer *w, vmt_str name, vmt_json schema) {

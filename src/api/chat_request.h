@@ -27,6 +27,8 @@ bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_toke
 void vmt_chat_request_copy(vmt_json_writer *w, vmt_json from, const char *const *names, size_t num_names);
 /* "reasoning_effort", if it is a word that chat knows; others come and go with the clients and are passed over. */
 void vmt_chat_request_effort(const vmt_job *job, vmt_json_writer *w, vmt_json effort);
+/* "strict" of a tool, if it is. */
+void vmt_chat_request_strict(vmt_json_writer *w, vmt_json tool);
 /* "response_format" for a JSON schema. */
 void vmt_chat_request_schema(vmt_json_writer *w, vmt_str name, vmt_json schema);
 

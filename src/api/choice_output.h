@@ -26,8 +26,11 @@ typedef struct vmt_output_wish {
     const vmt_tool_dialect *dialect;
     const vmt_reasoning_style *reasoning;
     bool begins_in_reasoning, only_first_call, drops_reasoning;
-    bool has_tools;      /* calls are looked for */
-    vmt_json_doc *tools; /* owned by the job; NULL: none */
+    bool may_begin_reasoning; /* the prompt leaves it to the model */
+    bool has_tools;           /* calls are looked for */
+    bool must_call;           /* and there is nothing else */
+    vmt_str named_tool;       /* that must be called, in the arena; empty: any */
+    vmt_json_doc *tools;      /* owned by the job; NULL: none */
 } vmt_output_wish;
 
 typedef struct vmt_choice_call {

@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/choice_output.h"
 #include "api/cors.h"
+#include "api/grammars.h"
 #include "api/metrics.h"
 #include "api/render.h"
 
@@ -21,6 +22,7 @@ struct vmt_api {
     vmt_cors cors;
     vmt_metrics metrics;
     vmt_output_rules output_rules;
+    vmt_grammars grammars;
     vmt_text_pool *text_pool;
     vmt_waker *text_waker;     /* a text thread has finished a job */
     vmt_waker *progress_waker; /* the engine has published something */

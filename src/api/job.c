@@ -1,4 +1,5 @@
 #include "api/job.h"
+#include "api/constraint.h"
 #include "api/usage.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -55,6 +56,7 @@ static void free_job(vmt_job *job) {
     for (uint32_t i = 0; job->gens && i < job->num_prompts; i++) {
         if (job->gens[i].gen) vmt_generation_destroy(job->gens[i].gen);
     }
+    vmt_job_free_constraints(job);
     for (uint32_t i = 0; i < job->num_choices; i++) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);
@@ -208,7 +210,9 @@ static void run_final(vmt_text_work *work) {
 
 const char *vmt_choice_finish_name(const vmt_choice *choice) {
     if (!choice->is_finished) return NULL;
-    bool is_regular = choice->finish == VMT_FINISH_STOP || choice->finish == VMT_FINISH_LENGTH;
+    /* Calls that were forced and cut off are an answer that is too long. */
+    bool is_regular = choice->finish == VMT_FINISH_STOP ||
+                      (choice->finish == VMT_FINISH_LENGTH && !choice->gen->job->output.must_call);
     if (is_regular && choice->output.num_whole) return "tool_calls";
     switch (choice->finish) {
     case VMT_FINISH_NONE: return NULL;
@@ -286,8 +290,7 @@ static void take_token(vmt_job *job, vmt_choice *choice, const vmt_output_token 
     }
     if (job->dialect->on_token) job->dialect->on_token(job, choice, token);
     /* The token that ended it by being an end or stop token is counted and listed but not shown. */
-    if (finish != VMT_FINISH_STOP || job->fields.include_stop_str_in_output)
-        add_text(job, choice, token->token_id);
+    if (!token->is_end_mark || job->fields.include_stop_str_in_output) add_text(job, choice, token->token_id);
     if (choice->stop_string_idx >= 0) {
         if (finish == VMT_FINISH_NONE) vmt_engine_cancel(job->api->config.engine, gen, (int32_t)choice->seq_idx);
         finish_choice(job, choice, VMT_FINISH_STOP, -1);

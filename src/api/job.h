@@ -134,6 +134,8 @@ struct vmt_job {
     uint32_t num_stop_strings;
     vmt_str cache_salt;
     vmt_output_wish output;
+    const char *format_param;  /* what the API calls response_format; NULL: that */
+    struct vmt_limits *limits; /* constraint.c; in the arena */
     vmt_prompt *prompts;
     vmt_job_gen *gens;
     uint32_t num_prompts, n;

@@ -162,7 +162,7 @@ static const struct shown_case {
      "schema':"
      "{'properties':{}}},{'type':'bash_20250124','name':'bash'}]",
      "[{'role': 'user', 'content': 'u'}][{'type': 'function', 'function': {'name': 'f', 'description': 'd', "
-     "'parameters': {'type': 'object', 'properties': {}}}}]"},
+     "'parameters': {'type': 'object', 'properties': {}}, 'strict': true}}]"},
 };
 
 static void shows_the_template_what_chat_would(vmt_test *t) {

@@ -46,7 +46,7 @@ static bool read_request(vmt_job *job, struct chat *chat, vmt_conversation *conv
         return vmt_fault_rule(&job->fault, "top_logprobs", NULL,
                               "when using `top_logprobs`, `logprobs` must be set to true.");
     }
-    if (chat->calls == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
+    if (chat->calls.kind == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
         conversation->tools = (vmt_json){0};
     }
     conversation->wants_echo = chat->echo;

@@ -40,6 +40,11 @@ static bool read_request(vmt_job *job, struct completion *c) {
     if (vmt_json_exists(c->prompt_embeds)) {
         return vmt_fault_rule(&job->fault, "prompt_embeds", NULL, "prompt_embeds is not supported yet.");
     }
+    if (job->fields.thinking_token_budget != VMT_FIELD_UNSET && job->fields.thinking_token_budget >= 0) {
+        return vmt_fault_rule(
+            &job->fault, "thinking_token_budget", NULL,
+            "thinking_token_budget needs a chat: a completion is not split into reasoning and text.");
+    }
     if (c->max_tokens == 0 && !c->echo) {
         return vmt_fault_rule(&job->fault, "max_tokens", "0", "max_tokens must be at least 1, got 0.");
     }

@@ -1,4 +1,5 @@
 #include "api/prompt.h"
+#include "api/constraint.h"
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -247,12 +248,15 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
     for (uint32_t s = 0; s < job->n; s++) {
         if (!init_choice(job, &job->choices[prompt_idx * job->n + s], gen, s)) return false;
     }
+    const vmt_constraint *constraints;
+    if (!vmt_job_create_constraints(job, prompt_idx, &constraints)) return false;
     const vmt_generation_params params = {
         .prompt = prompt->tokens.ids,
         .num_prompt = (uint32_t)prompt->tokens.len,
         .n = job->n,
         .sampling = sampling,
         .priority = job->fields.priority,
+        .constraints = constraints,
         .cache_salt = job->cache_salt,
         .echo_only = options->echo_only,
         .pooling = options->pooling,
@@ -294,6 +298,7 @@ bool vmt_job_prepare(vmt_job *job, const vmt_prepare_options *options) {
     job->choices = vmt_job_alloc(job, num_choices, sizeof *job->choices);
     if (!job->gens || !job->choices) return false;
     job->num_choices = (uint32_t)num_choices;
+    if (!vmt_job_compile_constraints(job)) return false;
     for (uint32_t i = 0; i < job->num_prompts; i++) {
         if (!create_generation(job, i, options)) return false;
     }

@@ -250,6 +250,7 @@ static void write_tool(vmt_json_writer *w, vmt_json tool, vmt_str name) {
     vmt_json_key(w, "name");
     vmt_json_str(w, name);
     vmt_chat_request_copy(w, tool, rest, VMT_COUNT(rest));
+    vmt_chat_request_strict(w, tool);
     vmt_json_end_object(w);
     vmt_json_end_object(w);
 }
@@ -391,10 +392,16 @@ static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *reques
     return request->echo.ptr != NULL;
 }
 
-static bool check(const struct fields *f, vmt_fault *fault) {
+static bool check(const struct fields *f, vmt_json body, vmt_fault *fault) {
+    vmt_str type = str_or_none(VMT_JSON_AT(f->text, "format"), "type");
     if (!vmt_json_exists(f->input)) return vmt_fault_schema(fault, "input", "body.input: Field required");
     if (vmt_json_exists(f->prompt)) {
         return vmt_fault_rule(fault, "prompt", NULL, "prompt template is not supported");
+    }
+    bool has_form = type.len > 0 && !vmt_str_eq_c(type, "text");
+    if (has_form && vmt_json_exists(VMT_JSON_AT(body, "structured_outputs"))) {
+        return vmt_fault_rule(fault, "structured_outputs", NULL,
+                              "text.format and structured_outputs can't both say what the answer is.");
     }
     if (f->background) {
         return vmt_fault_rule(fault, "background", NULL, "background responses are not supported.");
@@ -421,6 +428,7 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
         "request_id",
         "priority",
         "structured_outputs",
+        "thinking_token_budget",
         "chat_template_kwargs",
         "parallel_tool_calls",
         "include_reasoning",
@@ -448,9 +456,11 @@ bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_b
     vmt_json_writer_init(&w, chat_body);
     if (!vmt_job_parse_json(job, vmt_buf_str(&job->body), "body", &body) ||
         !vmt_fields_read(responses_table, VMT_COUNT(responses_table), body, &f, &job->fault) ||
-        !check(&f, &job->fault) || !write_body(job, &f, body, request, &w) || !make_echo(job, body, request)) {
+        !check(&f, body, &job->fault) || !write_body(job, &f, body, request, &w) ||
+        !make_echo(job, body, request)) {
         return false;
     }
+    job->format_param = "text.format";
     request->max_output_tokens = f.max_output_tokens;
     request->stream = f.stream;
     request->store = f.store;

@@ -65,13 +65,17 @@ static vmt_status open_config(vmt_bundle *bundle, vmt_err *err) {
     return status;
 }
 
-vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
     *out = (vmt_bundle){.arena = vmt_arena_create(BUNDLE_ARENA_MAX)};
     if (out->arena == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to open a model");
     vmt_buf_init(&out->tokenizer_config_json, 0);
     VMT_TRY(find_model(out, options, err));
     VMT_TRY(vmt_weight_file_open(&out->weights, out->path, err));
-    VMT_TRY(open_config(out, err));
+    return open_config(out, err);
+}
+
+vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(vmt_bundle_open_shape(out, options, err));
     VMT_TRY(vmt_bundle_open_tokenizer(out, options, err));
     VMT_TRY(vmt_bundle_open_template(out, options, err));
     VMT_TRY(vmt_bundle_open_defaults(out, options, err));
@@ -95,7 +99,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->logits_max =
         bundle->config->headless ? kv->tokens_max : (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     kv->seqs_max = (uint32_t)options->max_num_seqs;
-    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle);
+    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle, options);
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget;

@@ -42,7 +42,8 @@ vmt_status vmt_bundle_open_device(vmt_bundle *bundle, const vmt_bundle_options *
     return vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err);
 }
 
-uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle) {
+uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle, const vmt_bundle_options *options) {
+    if (options->step_timeout_ms > 0) return (uint64_t)options->step_timeout_ms * 1000000u;
     return is_host(bundle) ? SLOW_STEP_TIMEOUT_NS : STEP_TIMEOUT_NS;
 }
 

@@ -16,6 +16,6 @@ vmt_status vmt_bundle_choose_kv_dtype(vmt_bundle *bundle, const vmt_bundle_optio
  * least: bytes of the smallest cache.  VMT_E_EXHAUSTED says by how much a GPU is too small, and what would fit. */
 vmt_status vmt_bundle_kv_budget(const vmt_bundle *bundle, const vmt_bundle_options *options, uint64_t least,
                                 uint64_t *out, vmt_err *err);
-uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle);
+uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle, const vmt_bundle_options *options);
 
 #endif

@@ -107,7 +107,7 @@ void vmt_scripted_runner_destroy(vmt_scripted_runner *r) {
 struct row {
     const vmt_batch *batch;
     uint32_t seq_idx, len;
-    bool is_decode;
+    uint32_t num_new; /* of len: this step's */
 };
 
 static size_t slot_of(const vmt_scripted_runner *r, const struct row *row, uint32_t position) {
@@ -135,11 +135,22 @@ static struct said choose(vmt_scripted_runner *r, const struct row *row) {
     return (struct said){-1, 0};
 }
 
+/* The new tokens go on with what was being said: one token of whatever kind, or several of the script. */
+static bool goes_on(const vmt_scripted_runner *r, const struct row *row, struct said before) {
+    if (before.script < 0 || row->num_new == 1) return before.script >= 0;
+    const vmt_tokens *script = &r->scripts[before.script].tokens;
+    for (uint32_t i = 0; i < row->num_new; i++) {
+        int32_t id = r->slots[slot_of(r, row, row->len - row->num_new + i)];
+        if (before.idx + i >= script->len || script->ids[before.idx + i] != id) return false;
+    }
+    return true;
+}
+
 static int32_t next_token(vmt_scripted_runner *r, const struct row *row) {
     struct said now = {-1, 0};
-    if (row->is_decode && row->len >= 2) {
-        struct said before = r->said[slot_of(r, row, row->len - 2)];
-        if (before.script >= 0) now = (struct said){before.script, before.idx + 1};
+    if (row->len > row->num_new) {
+        struct said before = r->said[slot_of(r, row, row->len - row->num_new - 1)];
+        if (goes_on(r, row, before)) now = (struct said){before.script, before.idx + row->num_new};
     }
     if (now.script < 0) now = choose(r, row);
     r->said[slot_of(r, row, row->len - 1)] = now;
@@ -166,8 +177,8 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
     for (uint32_t i = 0; i < batch->num_seqs; i++) {
         uint32_t begin = batch->cu_seqlens_q[i], end = batch->cu_seqlens_q[i + 1];
         for (; k < batch->num_logits && batch->logit_rows[k] < end; k++) {
-            const struct row row = {batch, i, batch->seq_lens[i] - (end - 1 - batch->logit_rows[k]),
-                                    end - begin == 1};
+            uint32_t num_after = end - 1 - batch->logit_rows[k];
+            const struct row row = {batch, i, batch->seq_lens[i] - num_after, end - begin - num_after};
             int32_t id = next_token(r, &row);
             if (id >= 0 && (uint32_t)id < vocab) r->logits[(size_t)k * vocab + (uint32_t)id] = PEAK;
         }

@@ -65,6 +65,7 @@ static vmt_status add_linear(struct graph *g, const struct linear_call *call) {
             .count = g->count,
             .eps = c->norm_eps,
         };
+        norm.out.shape[0] = call->x->shape[0]; /* a tail has fewer rows than a body */
         VMT_TRY(vmt_gpu_norm(g->program, &norm, g->err));
         args.x = normed;
     }

@@ -89,6 +89,10 @@ void vmt_reasoning_finish(vmt_output_parser *p) {
     }
 }
 
+bool vmt_reasoning_may_begin(const vmt_reasoning_style *style, vmt_str prompt) {
+    return style && !style->keeps_markers && !vmt_str_ends(vmt_str_trim(prompt), vmt_str_from(style->close));
+}
+
 bool vmt_reasoning_begins_inside(const vmt_reasoning_style *style, const vmt_reasoning_hints *hints) {
     if (!style || style->keeps_markers) return false;
     vmt_str prompt = vmt_str_trim(hints->prompt);

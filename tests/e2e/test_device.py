@@ -151,6 +151,21 @@ def test_pooled_prompts(folder, gpu):
         assert vectors[1] == pytest.approx(vectors[0], abs=1e-4)
 
 
+def test_a_gpu_that_hangs_is_given_up(folder, gpu):
+    """Requests end with a 500 that says why, and the server with an exit code for its supervisor."""
+    server = serve(folder, "host", "--step-timeout-ms", 1)
+    body = {"model": "golden", "prompt": "a river " * 12, "max_tokens": 4}
+    got = server.post("/v1/completions", body)
+    assert got.status_code == 500 and "did not finish a step within" in got.json()["error"]["message"]
+    for _ in range(2):
+        try:
+            assert server.post("/v1/completions", body).status_code in (500, 503)
+        except OSError:
+            break  # it has ended
+    assert server.process.wait(20) == 1
+    assert "event=device_lost" in server.log
+
+
 def test_a_missing_gpu_is_one_sentence(folder):
     for device in ("metal", "cuda"):
         if device == "metal" and os.uname().sysname == "Darwin":
