@@ -134,13 +134,15 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
     /* Kernels of plain floats take up to four panels at once. */
     uint32_t grain_min = w->kind->is_quantized ? 1 : 4,
              grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
+    bool is_even = items / grain < CHUNKS_MIN * be->num_workers;
     return vmt_launch_run(be, &(vmt_launch){
                                   .name = "matmul",
                                   .args = &run,
                                   .args_bytes = sizeof(run),
                                   .cpu_fn = multiply_items,
                                   .cpu_items = items,
-                                  .cpu_grain = items / grain < CHUNKS_MIN * be->num_workers ? 0 : grain,
+                                  .cpu_grain = is_even ? 0 : grain,
+                                  .cpu_is_guided = !is_even && args->num_rows <= VMT_MM_STREAM_ROWS,
                                   .scratch_bytes = vmt_mm_scratch_bytes(&run.mm),
                               });
 }
