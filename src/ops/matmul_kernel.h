@@ -226,6 +226,7 @@ void vmt_mm_pairs_neon(const vmt_mm_args *args, const vmt_mm_range *range, void 
 void vmt_mm_split_neon(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
 void vmt_mm_quant_neon(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quant_neondot(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_quant_neoni8mm(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 #endif
 
 #endif

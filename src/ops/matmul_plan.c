@@ -26,6 +26,7 @@ static const struct {
     {VMT_MM_PAIRS, VMT_ISA_NEON, 1, vmt_mm_pairs_neon},
     {VMT_MM_QUANTS, VMT_ISA_NEON, 1, vmt_mm_quant_neon},
     {VMT_MM_QUANTS, VMT_ISA_NEONDOT, 1, vmt_mm_quant_neondot},
+    {VMT_MM_QUANTS, VMT_ISA_NEONI8MM, 2, vmt_mm_quant_neoni8mm},
 #endif
 };
 
