@@ -162,6 +162,16 @@ static void setup(struct bench *b, const char *path, uint32_t threads, uint32_t 
     for (uint32_t i = 0; i < b->blocks_per_seq * b->num_seqs; i++) b->block_tables[i] = (int32_t)i + 1;
 }
 
+/* What a token costs at least: for shares of the machine's limits. */
+static void print_work(const struct bench *b) {
+    const vmt_model_config *c = vmt_model_get_config(b->model);
+    uint64_t q = (uint64_t)c->num_heads * c->head_dim, kv = (uint64_t)c->num_kv_heads * c->head_dim;
+    uint64_t macs = c->num_layers * (c->hidden * (2 * q + 2 * kv) + 3ull * c->hidden * c->intermediate);
+    printf("work: %llu weight bytes; a token: %llu multiply-adds in layers, %llu a key, %llu bytes of cache\n",
+           (unsigned long long)vmt_model_weight_bytes(b->model), (unsigned long long)macs,
+           (unsigned long long)(2 * q * c->num_layers), (unsigned long long)(2 * kv * 2 * c->num_layers));
+}
+
 int main(int argc, char **argv) {
     uint32_t threads = 0, prompt = 512, generated = 64, depth = 0;
     struct bench b = {.num_seqs = 1};
@@ -187,6 +197,7 @@ int main(int argc, char **argv) {
     if (ids != NULL) {
         continue_text(&b, ids, generated);
     } else {
+        print_work(&b);
         time_rates(&b, prompt, generated, depth);
     }
     return 0;
