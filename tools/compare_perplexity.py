@@ -4,7 +4,8 @@
     compare_perplexity.py MODEL.gguf [--text FILE] [--limit 0.005] [--reference]        Needs: pip install gguf numpy
 
 The float path is the same program on a copy of the model whose matrices are dequantized to F32; --reference adds
-transformers' figure for the same ids (pip install transformers torch accelerate).  Exits 1 if the two differ by more than --limit.
+transformers' figure for the same ids (pip install transformers torch accelerate). 
+Exits 1 if the two differ by more than --limit.
 The text, tests/golden/founding_documents.txt, is in the public domain: the Declaration of Independence (1776), six
 amendments (1791), the Gettysburg Address (1863)."""
 
