@@ -120,7 +120,7 @@ static void time_rates(struct bench *b, uint32_t prompt, uint32_t generated, uin
         double total_p = (double)prompt * b->num_seqs, total_n = (double)generated * b->num_seqs;
         printf("depth %u, %u sequences: prefill %u: %.1f tok/s; decode %u: %.1f tok/s, fastest step %.0f us\n",
                depth, b->num_seqs, prompt, total_p * 1e9 / (double)(t1 - t0), generated,
-               total_n * 1e9 / (double)(t2 - t1), generated > 0 ? (double)fastest * 1e-3 : 0);
+               generated > 0 ? total_n * 1e9 / (double)(t2 - t1) : 0, generated > 0 ? (double)fastest * 1e-3 : 0);
     }
 }
 
