@@ -153,6 +153,7 @@ VMT_INLINE void vmt_mm_prefetch(const vmt_mm_args *args, const uint8_t *panel, u
     const uint8_t *quants = panel + (size_t)at * quant_bytes;
     VMT_UNROLL for (uint32_t i = 0; i < quant_bytes; i += 64) __builtin_prefetch(quants + i);
     __builtin_prefetch(panel + args->layout.scales + (size_t)at * args->kind->scale_bytes);
+    __builtin_prefetch(panel + args->layout.supers + (size_t)(at / VMT_MM_SUPER) * args->kind->super_bytes);
 }
 
 /* The kernel for num_rows rows of x when isa is the best one allowed: pure functions over a table. */
