@@ -2,8 +2,9 @@
  *
  * usage: matmul_bench [dtype|all [isa|best [threads [smollm2|qwen3]]]]
  *
- * machine_bench prints what the machine gives.  Each shape is checked against a few reference elements before it is timed; times are medians.  A layer's
- * weights come from a set larger than the caches, as in decoding, except where the rows of x hide that. */
+ * machine_bench prints what the machine gives.  Each shape is checked against a few reference elements before it is
+ * timed; times are medians.  A layer's weights come from a set larger than the caches, as in decoding, except where the
+ * rows of x hide that. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

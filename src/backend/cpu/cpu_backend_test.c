@@ -59,7 +59,8 @@ static void run_once(vmt_test *t, vmt_backend *be, uint32_t items, cut cut, size
 
 static void every_item_runs_once(vmt_test *t) {
     static const uint32_t threads[] = {1, 2, 3, 8, 40}, items[] = {0, 1, 2, 3, 7, 64, 1000};
-    static const cut cuts[] = {{0, false}, {1, false}, {3, false}, {999, false}, {1, true}, {3, true}, {999, true}};
+    static const cut cuts[] = {{0, false}, {1, false}, {3, false}, {999, false},
+                               {1, true},  {3, true},  {999, true}};
     for (size_t a = 0; a < VMT_COUNT(threads); a++) {
         vmt_backend *be = make(t, threads[a]);
         vmt_expect_eq(t, be->num_workers, threads[a]);

@@ -1,4 +1,5 @@
-/* ops/simd/row_kernels.h: the row functions of the elementwise ops, of RoPE and of writing the cache, one table per instruction set. */
+/* ops/simd/row_kernels.h: the row functions of the elementwise ops, of RoPE and of writing the cache, one table per
+ * instruction set. */
 #ifndef VMT_OPS_SIMD_ROW_KERNELS_H
 #define VMT_OPS_SIMD_ROW_KERNELS_H
 
