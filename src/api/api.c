@@ -240,6 +240,7 @@ void vmt_api_ready(vmt_api *api, const vmt_api_config *config) {
     api->config.chat_template = config->chat_template;
     api->config.tokenizer_config_json = config->tokenizer_config_json;
     api->config.defaults = config->defaults;
+    api->config.pooling = config->pooling;
     api->config.block_size = config->block_size;
     api->config.num_blocks = config->num_blocks;
     api->config.kv_dtype_name = config->kv_dtype_name;

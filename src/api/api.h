@@ -14,6 +14,7 @@
 
 #define VMT_SERVED_NAMES_MAX 64u
 #define VMT_API_KEYS_MAX     64u
+#define VMT_MATRYOSHKA_MAX   32u /* lengths a model may list */
 
 /* The model's own sampling defaults (generation_config.json and --override-generation-config); fields not set there
  * hold the API's defaults. */
@@ -22,6 +23,29 @@ typedef struct vmt_sampling_defaults {
     int32_t top_k;
     uint32_t max_new_tokens; /* 0: none */
 } vmt_sampling_defaults;
+
+typedef enum vmt_task {
+    VMT_TASK_GENERATE,
+    VMT_TASK_EMBED, /* the engine's runner gives hidden states, which are pooled to a vector */
+    VMT_TASK_SCORE, /* one number of the vector says how well a document answers a query */
+} vmt_task;
+
+/* What a server that does not generate makes of a prompt. */
+typedef struct vmt_pooling_rules {
+    vmt_task task;
+    vmt_pool_kind kind;
+    bool use_activation; /* the default: vectors get length 1, scores go through the logistic */
+    /* Matryoshka models: vectors may be cut to these lengths; none listed: to any. */
+    bool is_matryoshka;
+    uint32_t matryoshka_dimensions[VMT_MATRYOSHKA_MAX], num_matryoshka_dimensions;
+    uint32_t dimensions;       /* when a request does not say; 0: all */
+    uint32_t width;            /* of a vector, uncut */
+    const float *score_weight; /* SCORE: [width] its product with the vector is the logit; borrowed */
+    bool has_score_template;   /* chat_template is one of roles "query" and "document" */
+    bool has_qwen3_prompt;     /* and without one, pairs are put as Qwen3-Reranker was trained to see them */
+    bool has_pad_token;        /* counted once per pair of vectors, as vLLM does */
+    bool truncates_left;       /* the tokenizer's side */
+} vmt_pooling_rules;
 
 typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_loop *loop;
@@ -40,6 +64,7 @@ typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_str cors_origins, cors_methods, cors_headers; /* JSON lists */
     bool cors_credentials;
     vmt_sampling_defaults defaults;
+    vmt_pooling_rules pooling; /* known when the model is */
     int32_t max_logprobs;      /* 20; -1: the vocabulary */
     uint64_t default_seed;     /* --seed; sampling without a request seed draws from it */
     uint32_t stream_interval;  /* tokens per chunk, 1 */
@@ -69,8 +94,8 @@ void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t durat
 void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
 /* The engine's on_progress hook: any thread. */
 void vmt_api_on_progress(void *api);
-/* The model is loaded: config's engine, tokenizer, template and cache fields replace what create() was given.  The
- * parser names were checked there. */
+/* The model is loaded: config's engine, tokenizer, template, pooling and cache fields replace what create() was given.
+ * The parser names were checked there. */
 void vmt_api_ready(vmt_api *api, const vmt_api_config *config);
 /* Ends every request in progress with an abort (shutdown without grace). */
 void vmt_api_abort_all(vmt_api *api);

@@ -9,6 +9,8 @@
 #define FORMAT_ON_LOOP_BYTES_MAX \
     ((size_t)256 << 10) /* more than this is formatted on a text thread: 5 ms of loop time */
 #define RETRY_AFTER_S "1"
+#define NUMBER_BYTES  12u /* of a number of a vector, about */
+#define TOKEN_BYTES   4u  /* of a token's text, about */
 #define NS_PER_MS     1000000ull
 
 /* ---- memory */
@@ -352,6 +354,9 @@ static bool drain(vmt_job *job, vmt_choice *choice) {
     if (choice->is_finished && choice->finish == VMT_FINISH_ERROR) {
         const char *why = vmt_generation_error(gen);
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "%s", why && why[0] ? why : "the model failed");
+    } else if (choice->is_finished && choice->finish == VMT_FINISH_ABORT && job->dialect->tasks) {
+        /* Half a text is an answer, half a vector is none. */
+        vmt_fault_other(&job->fault, VMT_FAULT_LOADING, NULL, "the server is shutting down");
     } else if (choice_failed(choice)) {
         vmt_fault_other(&job->fault, VMT_FAULT_INTERNAL, NULL, "the answer is longer than this server can hold");
     }
@@ -423,6 +428,10 @@ static void finish_job(vmt_job *job) {
         size_t per_token = (job->sampling.num_prompt_logprobs >= 0 ? 256 : 0) +
                            (job->fields.return_token_ids ? 8 : 0) + (job->has_echo ? 8 : 0);
         num_bytes += job->prompts[i].tokens.len * per_token;
+        uint32_t pooled_len;
+        (void)vmt_generation_pooled(job->gens[i].gen, &pooled_len);
+        /* A ranking shows its documents again. */
+        if (pooled_len) num_bytes += (size_t)pooled_len * NUMBER_BYTES + job->prompts[i].tokens.len * TOKEN_BYTES;
     }
     if (num_bytes > FORMAT_ON_LOOP_BYTES_MAX) {
         job->stage = VMT_JOB_FORMATTING;
@@ -586,9 +595,33 @@ static vmt_job *create(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *di
     return job;
 }
 
+static bool serves(const vmt_api *api, const vmt_dialect *dialect) {
+    unsigned tasks = dialect->tasks ? dialect->tasks : 1u << VMT_TASK_GENERATE;
+    return dialect->no_engine || (tasks >> api->config.pooling.task & 1);
+}
+
+static void refuse_task(const vmt_api *api, vmt_http_exchange *x, const vmt_dialect *dialect) {
+    static const char *const wanted[] = {
+        [VMT_TASK_GENERATE] = "it generates text; embeddings and scores need --runner pooling",
+        [VMT_TASK_EMBED] = "it makes embeddings; text needs --runner generate",
+        [VMT_TASK_SCORE] = "it scores pairs of texts; text needs --runner generate",
+    };
+    vmt_fault fault = {0};
+    vmt_buf body = {0};
+    vmt_fault_other(&fault, VMT_FAULT_UNSUPPORTED, NULL, "The model is not served for %s: %s.", dialect->name,
+                    wanted[api->config.pooling.task]);
+    dialect->on_error(&fault, &body);
+    vmt_api_respond_json(x, vmt_fault_status(&fault), &body);
+    vmt_buf_free(&body);
+}
+
 void vmt_job_start(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *dialect) {
     if (!vmt_api_is_ready(api)) {
         refuse(api, x, dialect, VMT_FAULT_LOADING, "the model is not ready");
+        return;
+    }
+    if (!serves(api, dialect)) {
+        refuse_task(api, x, dialect);
         return;
     }
     if (api->num_jobs >= api->config.requests_max) {

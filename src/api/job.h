@@ -28,6 +28,7 @@ typedef struct vmt_dialect {
     const char *name;      /* for logs */
     const char *id_prefix; /* "chatcmpl-" */
     bool no_engine;        /* answers from parse() alone */
+    unsigned tasks;        /* 1u << VMT_TASK_...: servers that can answer; 0: those that generate */
     /* Text thread.  Reads job->body and calls vmt_job_prepare(); or, for an answer without generation, appends it to
      * job->out.  false: job->fault says why. */
     bool (*parse)(vmt_job *job);

@@ -104,7 +104,7 @@ static void write_details(vmt_json_writer *w, const vmt_api *api) {
 static void write_capabilities(vmt_json_writer *w, const vmt_api *api) {
     vmt_json_key(w, "capabilities");
     vmt_json_begin_array(w);
-    vmt_json_c_str(w, "completion");
+    vmt_json_c_str(w, api->config.pooling.task == VMT_TASK_GENERATE ? "completion" : "embedding");
     if (api->output_rules.dialect) vmt_json_c_str(w, "tools");
     if (api->output_rules.reasoning) vmt_json_c_str(w, "thinking");
     vmt_json_end_array(w);

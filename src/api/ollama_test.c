@@ -85,7 +85,8 @@ static const struct golden_case {
      "{'error':'letters does not support tools'}"},
     {"/api/pull", "{'model':'other'}", 404, "{'error':'model 'other' not found'}"},
     {"/api/embed", "{'model':'letters','input':'a'}", 501,
-     "{'error':'/api/embed is not supported by this server'}"},
+     "{'error':'The model is not served for ollama_embed: it generates text; embeddings and scores need --runner "
+     "pooling.'}"},
     {"/api/create", "{}", 501, "{'error':'/api/create is not supported by this server'}"},
 };
 

@@ -54,31 +54,6 @@ static bool refuse_prompt(vmt_job *job) {
         "lists of token ids");
 }
 
-static bool copy_ids(vmt_job *job, vmt_json list, vmt_prompt *prompt) {
-    size_t count = vmt_json_size(list), cap = 0;
-    uint32_t vocab = vmt_engine_vocab(job->api->config.engine);
-    void *ids = NULL;
-    if (count > VMT_PROMPT_TOKENS_MAX) {
-        return vmt_fault_rule(&job->fault, "prompt", NULL, "a prompt has %zu tokens, the limit is %u.", count,
-                              VMT_PROMPT_TOKENS_MAX);
-    }
-    if (count && vmt_array_grow(&ids, &cap, count, sizeof(int32_t), VMT_PROMPT_TOKENS_MAX) != VMT_OK) {
-        return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "prompt", "no memory for %zu token ids", count);
-    }
-    prompt->tokens = (vmt_tokens){.ids = ids, .cap = cap};
-    vmt_json value;
-    for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &value);) {
-        int64_t id;
-        if (!vmt_json_get_i64(value, &id)) return refuse_prompt(job);
-        if (id < 0 || id >= (int64_t)vocab) {
-            return vmt_fault_rule(&job->fault, "prompt", NULL, "Token id %lld is out of vocabulary (size %u)",
-                                  (long long)id, vocab);
-        }
-        prompt->tokens.ids[prompt->tokens.len++] = (int32_t)id;
-    }
-    return true;
-}
-
 /* The text that echo shows for a prompt of ids. */
 static bool decode_for_echo(vmt_job *job, vmt_prompt *prompt) {
     vmt_buf text = {0};
@@ -98,7 +73,8 @@ static bool add_prompt(vmt_job *job, const struct completion *c, vmt_json value)
         return !c->echo || job->prompts[idx].text.ptr != NULL;
     }
     if (vmt_json_typeof(value) != VMT_JSON_ARRAY) return refuse_prompt(job);
-    return copy_ids(job, value, &job->prompts[idx]) && (!c->echo || decode_for_echo(job, &job->prompts[idx]));
+    if (!vmt_prompt_read_ids(job, idx, value, "prompt")) return refuse_prompt(job);
+    return !c->echo || decode_for_echo(job, &job->prompts[idx]);
 }
 
 static bool read_prompts(vmt_job *job, const struct completion *c) {

@@ -36,18 +36,23 @@ static bool make_id(vmt_job *job) {
     return job->id.ptr || vmt_fault_other(&job->fault, VMT_FAULT_BUSY, NULL, "no memory for the request id");
 }
 
+static bool identify(vmt_job *job) {
+    if (!read_model(job) || !make_id(job)) return false;
+    if (job->fields.cache_salt.len == 0) return true;
+    job->cache_salt = vmt_job_dup(job, job->fields.cache_salt);
+    return job->cache_salt.ptr != NULL;
+}
+
 bool vmt_job_read_common(vmt_job *job, vmt_json *body) {
-    if (!vmt_job_parse_json(job, vmt_buf_str(&job->body), "body", body) ||
-        !vmt_sampling_fields_read(&job->fields, *body, &job->fault) || !read_model(job) || !make_id(job) ||
-        !vmt_stop_strings_read(job->fields.stop, job->arena, &job->stop_strings, &job->num_stop_strings,
-                               &job->fault)) {
-        return false;
-    }
-    if (job->fields.cache_salt.len) {
-        job->cache_salt = vmt_job_dup(job, job->fields.cache_salt);
-        if (!job->cache_salt.ptr) return false;
-    }
-    return true;
+    return vmt_job_parse_json(job, vmt_buf_str(&job->body), "body", body) &&
+           vmt_sampling_fields_read(&job->fields, *body, &job->fault) && identify(job) &&
+           vmt_stop_strings_read(job->fields.stop, job->arena, &job->stop_strings, &job->num_stop_strings,
+                                 &job->fault);
+}
+
+bool vmt_job_read_request(vmt_job *job, vmt_json *body) {
+    return vmt_job_parse_json(job, vmt_buf_str(&job->body), "body", body) &&
+           vmt_request_fields_read(&job->fields, *body, &job->fault) && identify(job);
 }
 
 static bool refuse_length(vmt_job *job, size_t num_prompt, bool at_least, int64_t max_tokens) {
@@ -85,6 +90,32 @@ bool vmt_prompt_encode(vmt_job *job, uint32_t prompt_idx, vmt_str text, bool add
                               VMT_PROMPT_TOKENS_MAX);
     }
     return status == VMT_OK || vmt_fault_from_err(&job->fault, &err, NULL);
+}
+
+bool vmt_prompt_read_ids(vmt_job *job, uint32_t prompt_idx, vmt_json list, const char *param) {
+    vmt_prompt *prompt = &job->prompts[prompt_idx];
+    size_t count = vmt_json_size(list), cap = 0;
+    uint32_t vocab = vmt_engine_vocab(job->api->config.engine);
+    void *ids = NULL;
+    if (count > VMT_PROMPT_TOKENS_MAX) {
+        return vmt_fault_rule(&job->fault, param, NULL, "a prompt has %zu tokens, the limit is %u.", count,
+                              VMT_PROMPT_TOKENS_MAX);
+    }
+    if (count && vmt_array_grow(&ids, &cap, count, sizeof(int32_t), VMT_PROMPT_TOKENS_MAX) != VMT_OK) {
+        return vmt_fault_other(&job->fault, VMT_FAULT_BUSY, param, "no memory for %zu token ids", count);
+    }
+    prompt->tokens = (vmt_tokens){.ids = ids, .cap = cap};
+    vmt_json value;
+    for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &value);) {
+        int64_t id;
+        if (!vmt_json_get_i64(value, &id)) return false;
+        if (id < 0 || id >= (int64_t)vocab) {
+            return vmt_fault_rule(&job->fault, param, NULL, "Token id %lld is out of vocabulary (size %u)",
+                                  (long long)id, vocab);
+        }
+        prompt->tokens.ids[prompt->tokens.len++] = (int32_t)id;
+    }
+    return true;
 }
 
 /* Cuts to the wanted number of tokens: "left" keeps the last ones. */
@@ -224,6 +255,7 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
         .priority = job->fields.priority,
         .cache_salt = job->cache_salt,
         .echo_only = options->echo_only,
+        .pooling = options->pooling,
         .user = gen,
     };
     vmt_err err = {0};

@@ -1,8 +1,10 @@
 #include "api/routes.h"
+#include "api/embeddings.h"
 #include "api/endpoints.h"
 #include "api/messages.h"
 #include "api/ollama.h"
 #include "api/openai.h"
+#include "api/rerank.h"
 #include "api/responses.h"
 
 const vmt_route vmt_routes[] = {
@@ -14,6 +16,12 @@ const vmt_route vmt_routes[] = {
     {"POST", "/v1/responses/", vmt_post_response, NULL, VMT_ROUTE_PREFIX},
     {"GET", "/v1/responses/", vmt_get_response, NULL, VMT_ROUTE_PREFIX},
     {"DELETE", "/v1/responses/", vmt_delete_response, NULL, VMT_ROUTE_PREFIX},
+    {"POST", "/v1/embeddings", NULL, &vmt_embeddings, 0},
+    {"POST", "/score", NULL, &vmt_score, 0},
+    {"POST", "/v1/score", NULL, &vmt_score, 0},
+    {"POST", "/rerank", NULL, &vmt_rerank, 0},
+    {"POST", "/v1/rerank", NULL, &vmt_rerank, 0},
+    {"POST", "/v2/rerank", NULL, &vmt_rerank, 0},
     {"GET", "/v1/models", vmt_get_models, NULL, 0},
     {"GET", "/v1/models/", vmt_get_model, NULL, VMT_ROUTE_PREFIX},
     {"POST", "/tokenize", NULL, &vmt_tokenize, 0},
@@ -37,8 +45,8 @@ const vmt_route vmt_routes[] = {
     {"POST", "/api/generate", NULL, &vmt_ollama_generate, VMT_ROUTE_ANY_MEDIA},
     {"POST", "/api/show", NULL, &vmt_ollama_show, VMT_ROUTE_ANY_MEDIA},
     {"POST", "/api/pull", NULL, &vmt_ollama_pull, VMT_ROUTE_ANY_MEDIA},
-    {"POST", "/api/embed", vmt_ollama_refuse, NULL, 0},
-    {"POST", "/api/embeddings", vmt_ollama_refuse, NULL, 0},
+    {"POST", "/api/embed", NULL, &vmt_ollama_embed, VMT_ROUTE_ANY_MEDIA},
+    {"POST", "/api/embeddings", NULL, &vmt_ollama_embeddings, VMT_ROUTE_ANY_MEDIA},
     {"POST", "/api/create", vmt_ollama_refuse, NULL, 0},
     {"POST", "/api/copy", vmt_ollama_refuse, NULL, 0},
     {"POST", "/api/push", vmt_ollama_refuse, NULL, 0},

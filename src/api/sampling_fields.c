@@ -9,6 +9,7 @@
 #define GREEDY_BELOW        1e-5  /* smaller temperatures are greedy */
 #define TEMPERATURE_MIN     0.01  /* and those between are raised, lest exp() overflows */
 #define LOGIT_BIAS_BOUND    100.0
+#define NUM_REQUEST_FIELDS  6                       /* the first rows of the table */
 #define BAD_WORDS_FIELD_MAX (VMT_BAD_WORDS_MAX / 2) /* each may become two runs */
 
 #define FIELD(kind, name) {#name, VMT_FIELD_##kind, offsetof(vmt_sampling_fields, name), NULL, 0, 0, false}
@@ -18,7 +19,14 @@
     {#name, VMT_FIELD_##kind, offsetof(vmt_sampling_fields, name), text, min, max, true}
 
 static const vmt_field fields_table[] = {
+    /* of every request: NUM_REQUEST_FIELDS */
     FIELD(STRING, model),
+    RANGE(INT, truncate_prompt_tokens, "at least -1", -1, UINT32_MAX),
+    FIELD(STRING, truncation_side),
+    FIELD(INT, priority),
+    FIELD(STRING, request_id),
+    FIELD(STRING, cache_salt),
+    /* of those that generate */
     FIELD(BOOL, stream),
     FIELD(OBJECT, stream_options),
     RANGE(NUMBER, temperature, "in [0, 2]", 0, 2),
@@ -32,9 +40,7 @@ static const vmt_field fields_table[] = {
     RANGE(INT, n, "at least 1 and at most 16384", 1, N_MAX),
     RANGE(INT, min_tokens, "greater than or equal to 0", 0, UINT32_MAX),
     RANGE(INT, prompt_logprobs, "a non-negative value or -1", -1, INT32_MAX),
-    RANGE(INT, truncate_prompt_tokens, "at least -1", -1, UINT32_MAX),
     RANGE(INT, stream_interval, "at least 1", 1, UINT32_MAX),
-    FIELD(INT, priority),
     FIELD(ANY, stop),
     FIELD(ARRAY, stop_token_ids),
     FIELD(OBJECT, logit_bias),
@@ -45,9 +51,6 @@ static const vmt_field fields_table[] = {
     FIELD(BOOL, skip_special_tokens),
     FIELD(BOOL, return_token_ids),
     FIELD(BOOL, return_tokens_as_token_ids),
-    FIELD(STRING, truncation_side),
-    FIELD(STRING, request_id),
-    FIELD(STRING, cache_salt),
     FIELD(OBJECT, response_format),
     FIELD(OBJECT, structured_outputs),
     FIELD(ANY, guided_json),
@@ -118,7 +121,7 @@ static bool refuse_unsupported(const vmt_sampling_fields *f, vmt_fault *fault) {
     return true;
 }
 
-bool vmt_sampling_fields_read(vmt_sampling_fields *f, vmt_json body, vmt_fault *fault) {
+static void set_defaults(vmt_sampling_fields *f) {
     *f = (vmt_sampling_fields){
         .temperature = NAN,
         .top_p = NAN,
@@ -134,6 +137,24 @@ bool vmt_sampling_fields_read(vmt_sampling_fields *f, vmt_json body, vmt_fault *
         .stream_interval = 1,
         .skip_special_tokens = true,
     };
+}
+
+static bool check_request_fields(const vmt_sampling_fields *f, vmt_fault *fault) {
+    if (f->truncation_side.ptr && !vmt_str_eq_c(f->truncation_side, "left") &&
+        !vmt_str_eq_c(f->truncation_side, "right")) {
+        return vmt_fault_schema(fault, "truncation_side",
+                                "body.truncation_side: Input should be 'left' or 'right'");
+    }
+    return check_cache_salt(f->cache_salt, fault);
+}
+
+bool vmt_request_fields_read(vmt_sampling_fields *f, vmt_json body, vmt_fault *fault) {
+    set_defaults(f);
+    return vmt_fields_read(fields_table, NUM_REQUEST_FIELDS, body, f, fault) && check_request_fields(f, fault);
+}
+
+bool vmt_sampling_fields_read(vmt_sampling_fields *f, vmt_json body, vmt_fault *fault) {
+    set_defaults(f);
     if (!vmt_fields_read(fields_table, VMT_COUNT(fields_table), body, f, fault)) return false;
     if (vmt_json_exists(f->stream_options)) {
         if (!f->stream) {
@@ -152,12 +173,7 @@ bool vmt_sampling_fields_read(vmt_sampling_fields *f, vmt_json body, vmt_fault *
         return vmt_fault_rule(fault, "n", NULL, "n is %lld, this server's limit is %u.", (long long)f->n,
                               VMT_GENERATION_N_MAX);
     }
-    if (f->truncation_side.ptr && !vmt_str_eq_c(f->truncation_side, "left") &&
-        !vmt_str_eq_c(f->truncation_side, "right")) {
-        return vmt_fault_schema(fault, "truncation_side",
-                                "body.truncation_side: Input should be 'left' or 'right'");
-    }
-    return check_cache_salt(f->cache_salt, fault) && refuse_unsupported(f, fault);
+    return check_request_fields(f, fault) && refuse_unsupported(f, fault);
 }
 
 /* A list of token ids as int32 in the arena. */

@@ -28,7 +28,10 @@ typedef struct vmt_sampling_fields {
     bool use_beam_search;
 } vmt_sampling_fields;
 
-/* Fills the defaults, reads the body, applies the rules that concern single fields. */
+/* Fills the defaults and reads the few fields that every kind of request has: model, request_id, truncation, priority,
+ * cache_salt. */
+bool vmt_request_fields_read(vmt_sampling_fields *fields, vmt_json body, vmt_fault *fault);
+/* Likewise with all of them; applies the rules that concern single fields. */
 bool vmt_sampling_fields_read(vmt_sampling_fields *fields, vmt_json body, vmt_fault *fault);
 
 /* What resolve() needs beside the fields. */

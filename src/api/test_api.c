@@ -118,7 +118,7 @@ static void on_progress(void *ctx) {
     vmt_api_on_progress(((test_api *)ctx)->api);
 }
 
-static void make_engine(vmt_test *t, test_api *a, uint32_t waiting_max) {
+static void make_engine(vmt_test *t, test_api *a, const test_api_options *options) {
     static const int32_t eos_ids[] = {TEST_EOS};
     const vmt_engine_config config = {
         .sched = {.num_blocks = TEST_BLOCKS,
@@ -128,14 +128,19 @@ static void make_engine(vmt_test *t, test_api *a, uint32_t waiting_max) {
                   .max_model_len = TEST_MODEL_LEN,
                   .enable_prefix_caching = true,
                   .enable_chunked_prefill = true},
-        .waiting_max = waiting_max,
+        .waiting_max = options->waiting_max ? options->waiting_max : 4096,
         .eos_ids = eos_ids,
         .num_eos_ids = VMT_COUNT(eos_ids),
         .on_progress = on_progress,
         .on_progress_ctx = a,
     };
     const vmt_runner runner = {
-        .self = a, .vocab = TEST_VOCAB, .max_model_len = TEST_MODEL_LEN, .forward = forward};
+        .self = a,
+        .vocab = TEST_VOCAB,
+        .hidden = options->is_headless ? TEST_VOCAB : 0,
+        .max_model_len = TEST_MODEL_LEN,
+        .forward = forward,
+    };
     vmt_err err = {0};
     if (vmt_engine_create(&a->engine, &config, runner, &err)) vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
 }
@@ -182,7 +187,7 @@ test_api *test_api_start(vmt_test *t, const test_api_options *options) {
     if (vmt_chat_template_compile(&a->tmpl, VMT_STR(TEST_TEMPLATE), &err)) {
         vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
     }
-    make_engine(t, a, options->waiting_max ? options->waiting_max : 4096);
+    make_engine(t, a, options);
     fill_config(a);
     if (options->adjust) options->adjust(&a->config);
     vmt_http_config http = test_server_config();

@@ -42,6 +42,11 @@ vmt_status vmt_bench_engine_open(vmt_bench_engine *b, const vmt_bundle_options *
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->has_news, NULL);
     VMT_TRY(vmt_bundle_open(&b->bundle, options, err));
+    if (b->bundle.pooling.task != VMT_TASK_GENERATE) {
+        return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--runner",
+                              "the model's files say that it pools, and this benchmark generates: add --runner "
+                              "generate");
+    }
     VMT_TRY(vmt_bundle_load(&b->bundle, options, err));
     VMT_TRY(vmt_bundle_engine(&b->bundle, options, on_progress, b, &b->engine, err));
     return vmt_engine_start(b->engine, err);

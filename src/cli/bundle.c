@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/bundle_pooling.h"
 #include "cli/bundle_text.h"
 #include "cli/environment.h"
 #include "cli/progress.h"
@@ -74,7 +75,8 @@ vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, v
     VMT_TRY(open_config(out, err));
     VMT_TRY(vmt_bundle_open_tokenizer(out, options, err));
     VMT_TRY(vmt_bundle_open_template(out, options, err));
-    return vmt_bundle_open_defaults(out, options, err);
+    VMT_TRY(vmt_bundle_open_defaults(out, options, err));
+    return vmt_bundle_open_pooling(out, options, err);
 }
 
 static vmt_status choose_kv_dtype(vmt_bundle *bundle, vmt_str name, vmt_err *err) {
@@ -128,7 +130,9 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->dtype = bundle->kv_dtype;
     kv->context_max = wanted;
     kv->tokens_max = (uint32_t)options->max_num_batched_tokens;
-    kv->logits_max = (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
+    /* A hidden state is small beside a row of logits: all of a step's may be wanted. */
+    kv->logits_max =
+        bundle->config->headless ? kv->tokens_max : (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
@@ -177,6 +181,10 @@ static vmt_status limit_isa(vmt_str name, vmt_err *err) {
 }
 
 static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
+    if (bundle->config->headless) {
+        return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--fake-model",
+                              "--fake-model says texts, it has no embeddings");
+    }
     const vmt_runner real = vmt_model_runner(bundle->model);
     const vmt_scripted_runner_config config = {
         .tokenizer = bundle->tokenizer,
@@ -232,6 +240,7 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
                 .max_num_batched_tokens = (uint32_t)options->max_num_batched_tokens,
                 .max_model_len = bundle->max_model_len,
                 .long_prefill_token_threshold = (uint32_t)options->long_prefill_token_threshold,
+                .max_num_logit_rows = bundle->config->headless ? (uint32_t)options->max_num_batched_tokens : 0,
                 .enable_prefix_caching = options->enable_prefix_caching,
                 .enable_chunked_prefill = options->enable_chunked_prefill,
                 .policy =

@@ -26,7 +26,10 @@ typedef struct vmt_bundle_options {
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
-    int64_t threads;    /* 0: one per core */
+    int64_t threads;                     /* 0: one per core */
+    vmt_str runner;                      /* auto | generate | pooling */
+    vmt_str convert;                     /* auto | none | embed | classify */
+    vmt_str hf_overrides, pooler_config; /* JSON objects or empty */
     vmt_str cpu_isa;    /* instruction set to stay below: a name of vmt_isa_name(); empty: the machine's best */
     vmt_str fake_model; /* file of scripts for cli/scripted_runner.h, said in the model's place; or empty */
     bool quiet;         /* no progress bars */
@@ -44,6 +47,8 @@ typedef struct vmt_bundle_options {
         .enable_prefix_caching = true,    \
         .enable_chunked_prefill = true,   \
         .scheduling_policy = {"fcfs", 4}, \
+        .runner = {"auto", 4},            \
+        .convert = {"auto", 4},           \
     }
 extern const vmt_bundle_options vmt_bundle_defaults;
 
@@ -59,6 +64,7 @@ typedef struct vmt_bundle {
     vmt_chat_template *chat_template; /* NULL: none */
     vmt_buf tokenizer_config_json;
     vmt_sampling_defaults defaults;
+    vmt_pooling_rules pooling;
     int32_t eos_ids[VMT_EOS_IDS_MAX];
     uint32_t num_eos_ids;
     /* decided by vmt_bundle_load */

@@ -82,13 +82,22 @@ static void print_ready(const struct server *s) {
     vmt_str name = s->api_config.served_names[0];
     vmt_log_info("event=ready address=%s model=%.*s seconds=%.3f", where, VMT_STR_ARG(name), seconds);
     if (s->bundle_options.quiet || s->options->uds.len > 0) return;
+    static const struct {
+        const char *path, *body;
+    } tries[] = {
+        [VMT_TASK_GENERATE] = {"chat/completions",
+                               "\"stream\": true, \"temperature\": 0, \"messages\": [{\"role\": "
+                               "\"user\", \"content\": \"Why is the sky blue?\"}]"},
+        [VMT_TASK_EMBED] = {"embeddings", "\"input\": \"Why is the sky blue?\""},
+        [VMT_TASK_SCORE] = {"rerank", "\"query\": \"Why is the sky blue?\", \"documents\": [\"Air scatters blue "
+                                      "light.\", \"Grass is green.\"]"},
+    };
+    vmt_task task = s->api_config.pooling.task;
     printf("\nvmetal is ready at %s (%.2f s).  Try it:\n\n"
-           "  curl -N %s%s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-           "    -d '{\"model\": \"%.*s\", \"stream\": true, \"temperature\": 0, \"messages\": [{\"role\": "
-           "\"user\", \"content\": "
-           "\"Why is the sky blue?\"}]}'\n\n",
-           where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "",
-           VMT_STR_ARG(name));
+           "  curl -N %s%s/v1/%s -H 'Content-Type: application/json' \\\n"
+           "    -d '{\"model\": \"%.*s\", %s}'\n\n",
+           where, seconds, where, s->options->root_path.len > 0 ? s->options->root_path.ptr : "", tries[task].path,
+           VMT_STR_ARG(name), tries[task].body);
     fflush(stdout);
 }
 
@@ -113,6 +122,7 @@ static void on_loaded(void *ctx) {
     c->chat_template = s->bundle.chat_template;
     c->tokenizer_config_json = vmt_buf_str(&s->bundle.tokenizer_config_json);
     c->defaults = s->bundle.defaults;
+    c->pooling = s->bundle.pooling;
     c->block_size = s->bundle.block_size;
     c->num_blocks = s->bundle.num_blocks;
     c->kv_dtype_name = vmt_dtype_get(s->bundle.kv_dtype)->name;

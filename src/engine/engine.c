@@ -318,6 +318,7 @@ vmt_generation_limits vmt_engine_limits(const vmt_engine *engine) {
         .inbox = engine->inbox,
         .outbox = engine->outbox,
         .vocab = engine->runner.vocab,
+        .hidden = engine->runner.hidden,
         .max_model_len = engine->config.sched.max_model_len,
         .eos_ids = engine->config.eos_ids,
         .num_eos_ids = engine->config.num_eos_ids,

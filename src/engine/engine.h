@@ -5,7 +5,9 @@
  * A generation is one accepted request: a prompt and n sequences.  Its creator keeps it until it has ended.  Tokens
  * come back through one ring per sequence: the engine writes, one consumer reads.  A consumer that stops reading fills
  * its ring, and the engine leaves that sequence out of steps until there is room: a slow reader pauses itself alone.
- * Steady decode allocates nothing on the engine thread. */
+ * Steady decode allocates nothing on the engine thread.
+ *
+ * A pooled generation samples nothing: its prompt runs, and one vector made of its rows is the answer. */
 #ifndef VMT_ENGINE_ENGINE_H
 #define VMT_ENGINE_ENGINE_H
 
@@ -43,6 +45,14 @@ typedef enum vmt_finish {
     VMT_FINISH_ERROR,  /* the model or the constraint failed; vmt_generation_error() says why */
 } vmt_finish;
 
+/* What becomes of the hidden states that the runner gives for a prompt. */
+typedef enum vmt_pool_kind {
+    VMT_POOL_NONE,
+    VMT_POOL_LAST, /* the row of the prompt's last token */
+    VMT_POOL_MEAN, /* of all rows, summed in order of position: the same bits however the prompt was cut */
+    VMT_POOL_CLS,  /* the row of the prompt's first token */
+} vmt_pool_kind;
+
 typedef struct vmt_generation_params {
     const int32_t *prompt; /* [num_prompt]; copied; ids must lie below the vocabulary's size */
     uint32_t num_prompt;   /* >= 1 */
@@ -51,9 +61,10 @@ typedef struct vmt_generation_params {
     int64_t priority;
     /* [n] one for each sequence, or NULL; copied.  What they point to is used until the generation has ended. */
     const vmt_constraint *constraints;
-    vmt_str cache_salt; /* copied */
-    bool echo_only;     /* max_tokens 0: compute prompt logprobs and stop */
-    void *user;         /* the creator's */
+    vmt_str cache_salt;    /* copied */
+    bool echo_only;        /* max_tokens 0: compute prompt logprobs and stop */
+    vmt_pool_kind pooling; /* unless NONE: n is 1, nothing is sampled, vmt_generation_pooled() has the answer */
+    void *user;            /* the creator's */
 } vmt_generation_params;
 
 #define VMT_GENERATION_N_MAX  128u
@@ -103,6 +114,9 @@ uint32_t vmt_generation_n(const vmt_generation *gen);
 
 /* Prompt position i (1 .. num_prompt-1); false until the prefill is done or when none were asked for. */
 bool vmt_generation_prompt_logprob(const vmt_generation *gen, uint32_t position, vmt_output_token *out);
+
+/* The vector of a pooled generation that ended with VMT_FINISH_STOP, [*len], valid until destroy. */
+const float *vmt_generation_pooled(const vmt_generation *gen, uint32_t *len);
 
 typedef struct vmt_generation_stats { /* complete once the first token is out; times are vmt_clock_ns() */
     uint32_t num_prompt_tokens, num_cached_tokens, num_preemptions;

@@ -67,7 +67,8 @@ static bool init_sequence(vmt_generation *gen, uint32_t idx, const vmt_generatio
         .num_prompt_tokens = gen->num_prompt,
         .priority = params->priority,
         .cache_salt = salt,
-        .skip_prefix_cache = idx == 0 && gen->prompt_scores && gen->num_prompt > 1,
+        .skip_prefix_cache =
+            idx == 0 && ((gen->prompt_scores && gen->num_prompt > 1) || vmt_pool_needs_every_row(&gen->pool)),
         .fork_of = idx > 0 ? &gen->seqs[0].seq : NULL,
     };
     if (!s->seq.tokens) return false;
@@ -120,6 +121,7 @@ static bool init_generation(vmt_generation *gen, const vmt_generation_limits *li
         salt = vmt_arena_dup(arena, params->cache_salt);
         if (!salt.ptr) return false;
     }
+    if (params->pooling && !vmt_pool_init(&gen->pool, params->pooling, limits->hidden, arena)) return false;
     gen->seqs = VMT_ARENA_NEW(arena, vmt_sequence, gen->n);
     if (!gen->seqs) return false;
     for (uint32_t i = 0; i < gen->n; i++) {
@@ -132,9 +134,11 @@ vmt_status vmt_generation_create(vmt_generation **out, const vmt_engine *engine,
                                  const vmt_generation_params *params, vmt_arena *arena, vmt_err *err) {
     *out = NULL;
     vmt_generation_limits limits = vmt_engine_limits(engine);
-    VMT_TRY(vmt_generation_params_check(params, &limits, err));
+    vmt_generation_params own = *params;
+    own.echo_only |= params->pooling != VMT_POOL_NONE;
+    VMT_TRY(vmt_generation_params_check(&own, &limits, err));
     vmt_generation *gen = VMT_ARENA_NEW(arena, vmt_generation, 1);
-    if (!gen || !init_generation(gen, &limits, params, arena)) {
+    if (!gen || !init_generation(gen, &limits, &own, arena)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "the request needs more memory than one request may have");
     }
     *out = gen;
@@ -207,6 +211,11 @@ bool vmt_generation_prompt_logprob(const vmt_generation *gen, uint32_t position,
     if (!gen->prompt_scores || !atomic_load_explicit(&gen->is_prompt_done, memory_order_acquire)) return false;
     *out = output_of(&gen->prompt_scores[position]);
     return true;
+}
+
+const float *vmt_generation_pooled(const vmt_generation *gen, uint32_t *len) {
+    *len = gen->pool.width;
+    return gen->pool.vector;
 }
 
 vmt_generation_stats vmt_generation_get_stats(const vmt_generation *gen) {

@@ -8,6 +8,7 @@
 #include "engine/mask_worker.h"
 #include "engine/outbox.h"
 #include "engine/output_ring.h"
+#include "engine/pool.h"
 
 typedef struct vmt_sequence {
     vmt_seq seq; /* first: the scheduler's vmt_seq is its vmt_sequence */
@@ -48,6 +49,8 @@ struct vmt_generation {
     uint32_t num_scored;         /* the engine's; position 0 counts */
     _Atomic bool is_prompt_done; /* every score is there */
 
+    vmt_pool pool; /* the engine's until finish */
+
     char error[VMT_ERR_MESSAGE_MAX]; /* before finish */
 
     _Atomic uint32_t num_cached_tokens, num_preemptions;
@@ -58,8 +61,8 @@ struct vmt_generation {
 typedef struct vmt_generation_limits {
     vmt_inbox *inbox;
     vmt_outbox *outbox;
-    uint32_t vocab, max_model_len;
-    const int32_t *eos_ids; /* [num_eos_ids] */
+    uint32_t vocab, hidden, max_model_len; /* hidden: see vmt_runner */
+    const int32_t *eos_ids;                /* [num_eos_ids] */
     uint32_t num_eos_ids;
 } vmt_generation_limits;
 vmt_generation_limits vmt_engine_limits(const vmt_engine *engine);

@@ -69,9 +69,24 @@ static vmt_status check_lists(const vmt_sampling *s, uint32_t vocab, vmt_err *er
     return check_ids("allowed_token_ids", s->allowed_token_ids, s->num_allowed_token_ids, vocab, err);
 }
 
+/* A runner of hidden states has no logits to sample from, and one of logits no hidden states to pool. */
+static vmt_status check_task(const vmt_generation_params *params, const vmt_generation_limits *limits,
+                             vmt_err *err) {
+    if (params->pooling == VMT_POOL_NONE) {
+        if (limits->hidden == 0) return VMT_OK;
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "the model was loaded to pool hidden states, it can't generate");
+    }
+    if (limits->hidden == 0) {
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "the model was loaded to generate, it gives no hidden states");
+    }
+    if (params->n == 1 && !params->constraints) return VMT_OK;
+    return vmt_fail_param(err, VMT_E_INVALID, "n", "n is %u, a pooled prompt has one answer", params->n);
+}
+
 vmt_status vmt_generation_params_check(const vmt_generation_params *params, const vmt_generation_limits *limits,
                                        vmt_err *err) {
     const vmt_sampling *s = &params->sampling;
+    VMT_TRY(check_task(params, limits, err));
     if (params->n < 1 || params->n > VMT_GENERATION_N_MAX) {
         return vmt_fail_param(err, VMT_E_INVALID, "n", "n is %u, it must be 1 to %u", params->n,
                               VMT_GENERATION_N_MAX);

@@ -149,6 +149,17 @@ static void note_times(vmt_generation *gen, uint64_t now_ns) {
     atomic_store_explicit(&gen->last_token_ns, now_ns, memory_order_relaxed);
 }
 
+/* The rows of a pooled prompt go into its vector, which is whole with the last of them. */
+static void pool_rows(vmt_engine *engine, const vmt_scheduled *scheduled, const vmt_row_plan *plan,
+                      const float *rows, uint64_t now_ns) {
+    vmt_generation *gen = ((vmt_sequence *)scheduled->seq)->gen;
+    vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * gen->pool.width, plan->num_pooled);
+    if (!scheduled->samples) return;
+    note_times(gen, now_ns);
+    vmt_pool_finish(&gen->pool);
+    vmt_engine_end_generation(engine, gen, VMT_FINISH_STOP, NULL);
+}
+
 void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_plan *plans, float *logits,
                         uint64_t now_ns) {
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
@@ -157,6 +168,10 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
         const vmt_row_plan *plan = &plans[i];
         /* A prompt counts once, cached or not, however often its rows were computed. */
         if (scheduled->samples && s->num_output == 0) engine->work.num_prompt_tokens += s->gen->num_prompt;
+        if (s->gen->pool.kind != VMT_POOL_NONE) {
+            pool_rows(engine, scheduled, plan, logits, now_ns);
+            continue;
+        }
         score_prompt(engine, s, plan, logits);
         if (plan->samples) {
             note_times(s->gen, now_ns);

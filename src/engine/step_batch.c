@@ -78,7 +78,13 @@ static vmt_row_plan plan_logits(vmt_step_batch *b, const vmt_scheduled *schedule
         .first_logit = b->view.num_logits,
         .samples = scheduled->samples && !s->gen->echo_only,
     };
-    if (seq->skip_prefix_cache) {
+    if (s->gen->pool.kind != VMT_POOL_NONE) {
+        uint32_t first;
+        plan.num_pooled = vmt_pool_rows(&s->gen->pool, begin, end, seq->num_prompt_tokens, &first);
+        for (uint32_t i = 0; i < plan.num_pooled; i++) {
+            b->logit_rows[b->view.num_logits++] = row + (first + i - begin);
+        }
+    } else if (seq->skip_prefix_cache) {
         plan.first_scored = VMT_MAX(begin + 1, s->gen->num_scored);
         uint32_t end_scored = VMT_MIN(end + 1, seq->num_prompt_tokens);
         plan.num_scored = end_scored > plan.first_scored ? end_scored - plan.first_scored : 0;

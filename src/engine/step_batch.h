@@ -10,6 +10,7 @@
 typedef struct vmt_row_plan {
     uint32_t first_logit;
     uint32_t first_scored, num_scored; /* prompt positions whose logprob this step brings */
+    uint32_t num_pooled;               /* rows, from first_logit on, for the generation's pool */
     bool samples;
 } vmt_row_plan;
 

@@ -96,12 +96,56 @@ void vmt_json_f64(vmt_json_writer *w, double value) {
     write_number(w, text);
 }
 
+/* The text of whole / 10^places. */
+static void put_decimal(char *text, bool is_negative, uint64_t whole, uint32_t places) {
+    char reversed[NUMBER_TEXT_MAX];
+    uint32_t n = 0;
+    for (; places > 0 && whole % 10 == 0; places--) whole /= 10; /* zeros at the end say nothing */
+    for (uint32_t i = 0; i < places; i++, whole /= 10) reversed[n++] = (char)('0' + whole % 10);
+    if (places > 0) reversed[n++] = '.';
+    do {
+        reversed[n++] = (char)('0' + whole % 10);
+        whole /= 10;
+    } while (whole > 0);
+    if (is_negative) reversed[n++] = '-';
+    while (n > 0) *text++ = reversed[--n];
+    *text = 0;
+}
+
+/* The common range without printf and strtof, which take more than a microsecond: a vector has thousands of numbers.
+ * Whole numbers over powers of ten are exact in a double, so the quotient lies on the same side of the neighbours'
+ * midpoints as the decimal. */
+static bool put_f32(char *text, float value) {
+    static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
+    float near = fabsf(value);
+    double exact = (double)near;
+    if (!(near >= 1e-4f && near < 1e6f)) return false;
+    double low = (exact + (double)nextafterf(near, 0)) / 2,
+           high = (exact + (double)nextafterf(near, INFINITY)) / 2;
+    int32_t exponent = 5; /* of the first digit */
+    while (exponent > 0 && exact < powers[exponent]) exponent--;
+    if (exact < 1) exponent = exact < 1e-3 ? -4 : exact < 1e-2 ? -3 : exact < 1e-1 ? -2 : -1;
+    for (int32_t digits = 6; digits <= 9; digits++) {
+        int32_t places = digits - 1 - exponent;
+        uint64_t whole = (uint64_t)rint(exact * powers[places]);
+        double back = (double)whole / powers[places];
+        if (!(back > low && back < high)) continue;
+        put_decimal(text, signbit(value), whole, (uint32_t)places);
+        return true;
+    }
+    return false;
+}
+
 void vmt_json_f32(vmt_json_writer *w, float value) {
     if (!isfinite(value)) {
         vmt_json_null(w);
         return;
     }
     char text[NUMBER_TEXT_MAX];
+    if (put_f32(text, value)) {
+        write_number(w, text);
+        return;
+    }
     for (int digits = 6; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value) break;

@@ -2,6 +2,7 @@
 #include "json/json_writer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static vmt_str rewrite(vmt_test *t, const char *text) {
@@ -163,6 +164,32 @@ static void numbers_read_back_the_same(vmt_test *t) {
     vmt_buf_free(&buf);
 }
 
+/* The quick way for common sizes writes what printf with the fewest digits would. */
+static void floats_are_written_as_printf_would(vmt_test *t) {
+    uint64_t state = 5;
+    vmt_buf buf = {0};
+    for (int i = 0; i < 100000; i++) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        /* Exponents of 2^-17 to 2^22, and decimals of few digits. */
+        uint32_t bits = (uint32_t)(state >> 32 & 0x807FFFFF) | (uint32_t)(110 + state % 40) << 23;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (i % 4 == 0) value = (float)(state % 100000) / (i % 8 == 0 ? 1000.0f : 1000000.0f);
+        char want[40];
+        for (int digits = 6; digits <= 9; digits++) {
+            snprintf(want, sizeof want, "%.*g", digits, (double)value);
+            if (strtof(want, NULL) == value) break;
+        }
+        vmt_json_writer w;
+        vmt_buf_clear(&buf);
+        vmt_json_writer_init(&w, &buf);
+        vmt_json_f32(&w, value);
+        const char *tail = strpbrk(want, ".e") ? "" : ".0";
+        vmt_expect_slice(t, vmt_buf_str(&buf), vmt_arena_printf(t->arena, "%s%s", want, tail));
+    }
+    vmt_buf_free(&buf);
+}
+
 static void values_round_trip(vmt_test *t) {
     static const char *const rows[] = {
         "null",         "\"x\"",
@@ -189,6 +216,7 @@ static const vmt_test_case cases[] = {
     {"every_byte_round_trips", every_byte_round_trips},
     {"shortest_numbers", shortest_numbers},
     {"numbers_read_back_the_same", numbers_read_back_the_same},
+    {"floats_are_written_as_printf_would", floats_are_written_as_printf_would},
     {"values_round_trip", values_round_trip},
     {"deepest_value_round_trips", deepest_value_round_trips},
     {0},

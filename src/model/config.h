@@ -34,6 +34,7 @@ typedef struct vmt_model_config {
     float norm_eps;
     vmt_activation act;
     bool tied_head;
+    bool headless; /* the head is neither loaded nor run: hidden states after the final norm are the output */
     bool qkv_bias, o_bias, mlp_bias, qk_norm;
     uint32_t sliding_window;                /* 0: none */
     uint8_t layer_has_rope[VMT_LAYERS_MAX]; /* SmolLM3's layers without RoPE */

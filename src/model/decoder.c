@@ -36,7 +36,7 @@ static size_t plan_scratch(vmt_decoder *d, const vmt_model_config *c, const vmt_
     d->act = place(&p, rows, c->intermediate);
     d->angles = place(&p, rows, c->rotary_dim);
     d->last = place(&p, o->logits_max, c->hidden);
-    d->logits = place(&p, o->logits_max, c->vocab);
+    d->logits = place(&p, c->headless ? 0 : o->logits_max, c->vocab);
     d->work = place(&p, 1, work / sizeof(float) + 1);
     return p.bytes;
 }
@@ -244,6 +244,7 @@ static vmt_status mlp_block(vmt_decoder *d, const vmt_layer *layer, const vmt_te
 
 static vmt_status run_head(vmt_decoder *d, const vmt_batch *batch) {
     VMT_TRY(run_norm(d, &d->last, &d->normed, d->weights->final_norm, batch->num_logits));
+    if (d->config->headless) return VMT_OK;
     float scale = 1.0f / d->config->logits_scaling;
     struct linear_call head = {&d->weights->head, &d->normed, &d->logits, batch->num_logits, false, scale, NULL};
     return run_linear(d, &head);
@@ -315,7 +316,7 @@ static vmt_status check_batch(const vmt_decoder *d, const vmt_batch *b, vmt_err 
 
 vmt_status vmt_decoder_forward(vmt_decoder *decoder, const vmt_batch *batch, float **logits, vmt_err *err) {
     VMT_TRY(check_batch(decoder, batch, err));
-    *logits = vmt_tensor_data(&decoder->logits);
+    *logits = vmt_tensor_data(decoder->config->headless ? &decoder->normed : &decoder->logits);
     if (batch->num_tokens == 0) return VMT_OK;
     vmt_status status = run_step(decoder, batch);
     if (status != VMT_OK) return vmt_fail(err, status, "the step's launch failed: %s", vmt_status_name(status));

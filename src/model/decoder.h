@@ -2,7 +2,7 @@
  *
  *   embed -> per layer: [norm -> qkv -> (qk norm) rope -> write cache -> attention -> o, added to the residual
  *                        norm -> gate, up -> act -> down, added to the residual]
- *         -> rows that need logits: norm -> head
+ *         -> rows that need logits: norm -> head, which a headless model leaves out
  *
  * Prefill and decode rows go through together.  After the last layer's attention only logit rows go on.  All memory is
  * taken in create(); forward() allocates nothing. */
@@ -32,7 +32,7 @@ typedef struct vmt_decoder {
     vmt_tensor act;     /* [tokens_max, intermediate] */
     vmt_tensor angles;  /* [tokens_max, rotary_dim] */
     vmt_tensor last;    /* [logits_max, hidden] logit rows of the residual stream */
-    vmt_tensor logits;  /* [logits_max, vocab] */
+    vmt_tensor logits;  /* [logits_max, vocab]; empty when headless */
     vmt_tensor work;    /* the attention op's own */
 } vmt_decoder;
 
@@ -42,6 +42,7 @@ size_t vmt_decoder_scratch_bytes(const vmt_model_config *config, const vmt_model
 vmt_status vmt_decoder_init(vmt_decoder *out, vmt_backend *be, const vmt_model_config *config,
                             const vmt_weights *weights, const vmt_model_kv_options *options, vmt_err *err);
 void vmt_decoder_reset(vmt_decoder *decoder);
+/* *logits: see vmt_runner; with a headless config the hidden states. */
 vmt_status vmt_decoder_forward(vmt_decoder *decoder, const vmt_batch *batch, float **logits, vmt_err *err);
 
 #endif

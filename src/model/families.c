@@ -147,9 +147,22 @@ static const vmt_family families[] = {
     },
 };
 
+/* "Qwen3Model" is the decoder of "Qwen3ForCausalLM" without its head, "Qwen3ForSequenceClassification" has another. */
+static bool shares_decoder(vmt_str arch, vmt_str causal) {
+    static const char *const endings[] = {"Model", "ForSequenceClassification"};
+    vmt_str stem = vmt_str_slice(causal, 0, causal.len - strlen("ForCausalLM"));
+    for (size_t i = 0; i < VMT_COUNT(endings); i++) {
+        vmt_str ending = vmt_str_from(endings[i]);
+        if (arch.len == stem.len + ending.len && vmt_str_starts(arch, stem) && vmt_str_ends(arch, ending))
+            return true;
+    }
+    return false;
+}
+
 const vmt_family *vmt_family_by_hf_arch(vmt_str arch) {
     for (size_t i = 0; i < VMT_COUNT(families); i++) {
-        if (vmt_str_eq_c(arch, families[i].hf_arch)) return &families[i];
+        vmt_str own = vmt_str_from(families[i].hf_arch);
+        if (vmt_str_eq(arch, own) || shares_decoder(arch, own)) return &families[i];
     }
     return NULL;
 }

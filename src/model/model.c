@@ -68,6 +68,7 @@ vmt_runner vmt_model_runner(vmt_model *model) {
     return (vmt_runner){
         .self = model,
         .vocab = model->config.vocab,
+        .hidden = model->config.headless ? model->config.hidden : 0,
         .max_model_len = model->config.context_max,
         .forward = forward,
     };

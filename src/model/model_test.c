@@ -1,5 +1,6 @@
 /* model/model_test.c: whole models against transformers: a tiny random checkpoint per family as safetensors and as GGUF
  * (tests/golden/make_models.py), and SmolLM2-135M if it is at hand (tests/golden/make_smollm2.py). */
+#include "model/classifier.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -97,8 +98,8 @@ static vmt_model_config *config_of(vmt_test *t, const char *config_path, const v
     return config;
 }
 
-static struct model open_model(vmt_test *t, const char *weights, const char *config_path, uint32_t threads,
-                               vmt_dtype kv_dtype) {
+static struct model open_model_as(vmt_test *t, const char *weights, const char *config_path, uint32_t threads,
+                                  vmt_dtype kv_dtype, bool headless) {
     struct model m = {.t = t, .context_max = CONTEXT};
     vmt_err err = {0};
     vmt_model_progress silent = {NULL, NULL};
@@ -107,17 +108,25 @@ static struct model open_model(vmt_test *t, const char *weights, const char *con
         .dtype = kv_dtype,
         .num_blocks = SEQS_MAX * CONTEXT / BLOCK_SIZE + 1,
         .tokens_max = ROWS_MAX,
-        .logits_max = 128,
+        .logits_max = headless ? ROWS_MAX : 128,
         .context_max = CONTEXT,
     };
+    if (vmt_weight_file_open(&m.file, weights, &err) != VMT_OK)
+        vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
+    vmt_model_config *config = config_of(t, config_path, m.file);
+    config->headless = headless;
     if (vmt_cpu_backend_create(&m.be, threads, &err) != VMT_OK ||
-        vmt_weight_file_open(&m.file, weights, &err) != VMT_OK ||
-        vmt_model_open(&m.model, config_of(t, config_path, m.file), m.file, m.be, silent, &err) != VMT_OK ||
+        vmt_model_open(&m.model, config, m.file, m.be, silent, &err) != VMT_OK ||
         vmt_model_kv_create(m.model, &options, &err) != VMT_OK) {
         vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", weights, err.msg);
     }
     m.runner = vmt_model_runner(m.model);
     return m;
+}
+
+static struct model open_model(vmt_test *t, const char *weights, const char *config_path, uint32_t threads,
+                               vmt_dtype kv_dtype) {
+    return open_model_as(t, weights, config_path, threads, kv_dtype, false);
 }
 
 static void close_model(struct model *m) {
@@ -241,6 +250,61 @@ static void chunks_and_company_show_in_no_bit(vmt_test *t) {
     }
 }
 
+/* A classifier of two tokens is the difference of their logits, which transformers gave. */
+static void expect_classifier(const struct model *m, const struct golden *g, const float *rows) {
+    static const int32_t ids[] = {3, 200};
+    const vmt_model_config *config = vmt_model_get_config(m->model);
+    float *weight = VMT_ARENA_NEW(m->t->arena, float, config->hidden);
+    vmt_err err = {0};
+    for (uint32_t num_ids = 1; num_ids <= 2; num_ids++) {
+        vmt_expect_eq(m->t, vmt_classifier_from_tokens(weight, config, m->file, ids, num_ids, &err), VMT_OK);
+        for (uint32_t p = 0; p < g->prompt_len; p++) {
+            const float *logits = g->logits + (size_t)p * config->vocab;
+            float want = num_ids == 2 ? logits[ids[1]] - logits[ids[0]] : logits[ids[0]], got = 0;
+            for (uint32_t i = 0; i < config->hidden; i++) got += rows[(size_t)p * config->hidden + i] * weight[i];
+            vmt_expect(m->t, fabsf(got - want) <= 2e-3f);
+        }
+    }
+    vmt_expect_eq(m->t, vmt_classifier_from_file(weight, config, m->file, &err), VMT_E_NOT_FOUND);
+}
+
+static void expect_hidden(vmt_test *t, const char *family, const char *weights) {
+    struct golden g = load_golden(t, family);
+    const char *config = path_of(t, family, "config.json");
+    struct model m = open_model_as(t, path_of(t, family, weights), config, 2, VMT_F32, true);
+    uint32_t hidden = m.runner.hidden;
+    vmt_str want = read_all(t, path_of(t, family, "hidden.bin"));
+    vmt_expect_eq(t, want.len, (size_t)g.prompt_len * hidden * sizeof(float));
+    const float *reference = (const float *)(const void *)want.ptr;
+    struct seq seq = {0, 0, g.prompt_len, g.prompt};
+    const float *rows = step(&m, &seq, 1, g.prompt_len);
+    for (size_t i = 0; i < (size_t)g.prompt_len * hidden; i++) {
+        if (fabsf(rows[i] - reference[i]) <= 1e-4f) continue;
+        vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: position %zu column %zu: %g, transformers has %g", family,
+                      weights, i / hidden, i % hidden, (double)rows[i], (double)reference[i]);
+    }
+    expect_classifier(&m, &g, rows);
+    /* Row by row, and beside another sequence, the bits are the same. */
+    size_t row_bytes = hidden * sizeof(float);
+    float *whole = VMT_ARENA_NEW(t->arena, float, (size_t)g.prompt_len *hidden);
+    memcpy(whole, rows, g.prompt_len * row_bytes);
+    for (uint32_t p = 0; p < g.prompt_len; p++) {
+        seq = (struct seq){1, p, p + 1, g.prompt};
+        vmt_expect(t, memcmp(step(&m, &seq, 1, 1), whole + (size_t)p * hidden, row_bytes) == 0);
+    }
+    struct seq batch[] = {{2, 0, 9, g.prompt + 5}, {3, 0, g.prompt_len, g.prompt}};
+    rows = step(&m, batch, 2, g.prompt_len);
+    vmt_expect(t, memcmp(rows + 9 * (size_t)hidden, whole, g.prompt_len * row_bytes) == 0);
+    close_model(&m);
+}
+
+static void headless_models_give_the_states_of_transformers(vmt_test *t) {
+    for (size_t i = 0; i < VMT_COUNT(families); i++) {
+        expect_hidden(t, families[i], "");
+        expect_hidden(t, families[i], "model.gguf");
+    }
+}
+
 static void a_step_may_want_no_logits(vmt_test *t) {
     struct golden g = load_golden(t, "llama");
     struct model m = open_model(t, path_of(t, "llama", ""), path_of(t, "llama", "config.json"), 1, VMT_BF16);
@@ -323,6 +387,7 @@ static const vmt_test_case cases[] = {
     {"safetensors_give_the_logits_of_transformers", safetensors_give_the_logits_of_transformers},
     {"gguf_gives_the_logits_of_transformers", gguf_gives_the_logits_of_transformers},
     {"chunks_and_company_show_in_no_bit", chunks_and_company_show_in_no_bit},
+    {"headless_models_give_the_states_of_transformers", headless_models_give_the_states_of_transformers},
     {"a_step_may_want_no_logits", a_step_may_want_no_logits},
     {"a_wrong_shape_names_the_tensor", a_wrong_shape_names_the_tensor},
     {"smollm2_chooses_the_tokens_of_transformers", smollm2_chooses_the_tokens_of_transformers},

@@ -6,11 +6,13 @@
 
 #define VECTOR_BYTES_MAX ((size_t)1 << 30) /* norms and biases of the largest model are far below */
 #define NAME_MAX_BYTES   192
+#define BACKBONE_PREFIX  "model."
 
 struct loader {
     vmt_weights *out;
     const vmt_model_config *config;
     const vmt_weight_names *names;
+    size_t name_skip; /* bytes of the pattern's "model." that this file's names lack */
     const vmt_weight_file *file;
     vmt_backend *be;
     vmt_model_progress progress;
@@ -24,7 +26,9 @@ struct part {
     uint32_t rows;
 };
 
-static const char *name_of(const char *pattern, uint32_t layer, const char *ending, char out[NAME_MAX_BYTES]) {
+static const char *name_of(const struct loader *l, const char *pattern, uint32_t layer, const char *ending,
+                           char out[NAME_MAX_BYTES]) {
+    if (strncmp(pattern, BACKBONE_PREFIX, l->name_skip) == 0) pattern += l->name_skip;
     const char *mark = strstr(pattern, "%u");
     if (mark == NULL) {
         snprintf(out, NAME_MAX_BYTES, "%s%s", pattern, ending);
@@ -78,7 +82,7 @@ static vmt_status load_vector(struct loader *l, const char *pattern, uint32_t la
     float *dst = new_floats(l, len);
     if (dst == NULL) return VMT_E_NO_MEMORY;
     *out = dst;
-    return read_vector(l, name_of(pattern, layer, ".weight", name), len, dst);
+    return read_vector(l, name_of(l, pattern, layer, ".weight", name), len, dst);
 }
 
 /* parts[begin, end) share a dtype and become one weight. */
@@ -104,7 +108,7 @@ static vmt_status load_linear(struct loader *l, vmt_linear *lin, uint32_t layer,
     uint32_t row_begin[VMT_LINEAR_PARTS_MAX + 1] = {0};
     char name[NAME_MAX_BYTES];
     for (uint32_t i = 0; i < num_parts; i++) {
-        name_of(parts[i].pattern, layer, ".weight", name);
+        name_of(l, parts[i].pattern, layer, ".weight", name);
         VMT_TRY(get_matrix(l, name, parts[i].rows, cols, &tensors[i]));
         row_begin[i + 1] = row_begin[i] + parts[i].rows;
     }
@@ -113,7 +117,7 @@ static vmt_status load_linear(struct loader *l, vmt_linear *lin, uint32_t layer,
     for (uint32_t i = 0, end; i < num_parts; i = end) {
         for (end = i + 1; end < num_parts && tensors[end].dtype == tensors[i].dtype;) end++;
         lin->row_begin[lin->num_parts] = row_begin[i];
-        name_of(parts[i].pattern, layer, ".weight", name);
+        name_of(l, parts[i].pattern, layer, ".weight", name);
         bool is_embed = l->config->tied_head && lin == &l->out->head;
         VMT_TRY(init_part(l, lin, name, tensors, i, end, is_embed));
     }
@@ -122,7 +126,7 @@ static vmt_status load_linear(struct loader *l, vmt_linear *lin, uint32_t layer,
     if (bias == NULL) return VMT_E_NO_MEMORY;
     lin->bias = bias;
     for (uint32_t i = 0; i < num_parts; i++) {
-        name_of(parts[i].pattern, layer, ".bias", name);
+        name_of(l, parts[i].pattern, layer, ".bias", name);
         VMT_TRY(read_vector(l, name, parts[i].rows, bias + row_begin[i]));
     }
     return VMT_OK;
@@ -154,14 +158,27 @@ static vmt_status load_ends(struct loader *l) {
     const vmt_model_config *c = l->config;
     char name[NAME_MAX_BYTES];
     vmt_weights *w = l->out;
-    name_of(l->names->embed, 0, ".weight", name);
+    name_of(l, l->names->embed, 0, ".weight", name);
     VMT_TRY(get_matrix(l, name, c->vocab, c->hidden, &w->embed.src));
     w->embed.rows = c->vocab;
     w->embed.cols = c->hidden;
-    if (!c->tied_head) w->bytes += vmt_tensor_bytes(&w->embed.src);
+    if (!c->tied_head || c->headless) w->bytes += vmt_tensor_bytes(&w->embed.src);
     VMT_TRY(load_vector(l, l->names->final_norm, 0, c->hidden, &w->final_norm));
+    if (c->headless) return VMT_OK;
     struct part head = {c->tied_head ? l->names->embed : l->names->head, c->vocab};
     return load_linear(l, &w->head, 0, &head, 1, c->hidden, false);
+}
+
+/* A checkpoint saved from the decoder without its head has no "model." before its names. */
+static size_t name_skip(const struct loader *l) {
+    char name[NAME_MAX_BYTES];
+    vmt_tensor ignored;
+    vmt_str full = vmt_str_from(name_of(l, l->names->embed, 0, ".weight", name));
+    if (!vmt_str_starts(full, VMT_STR(BACKBONE_PREFIX))) return 0;
+    if (vmt_weight_file_find(l->file, full, &ignored)) return 0;
+    size_t skip = strlen(BACKBONE_PREFIX);
+    vmt_str bare = vmt_str_slice(full, skip, full.len);
+    return vmt_weight_file_find(l->file, bare, &ignored) ? skip : 0;
 }
 
 vmt_status vmt_weights_load(vmt_weights *out, const vmt_model_config *config, const vmt_weight_file *file,
@@ -181,6 +198,7 @@ vmt_status vmt_weights_load(vmt_weights *out, const vmt_model_config *config, co
     if (out->arena != NULL) out->layers = VMT_ARENA_NEW(out->arena, vmt_layer, config->num_layers);
     if (out->layers == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for %u layers", config->num_layers);
     out->num_layers = config->num_layers;
+    l.name_skip = name_skip(&l);
     for (uint32_t i = 0; i < config->num_layers; i++) VMT_TRY(load_layer(&l, i));
     VMT_TRY(load_ends(&l));
     if (progress.fn) progress.fn(progress.ctx, l.total_bytes, l.total_bytes);

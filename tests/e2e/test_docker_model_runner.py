@@ -272,10 +272,10 @@ def test_folder_of_a_gguf_artifact(model_file, tmp_path):
 
 
 FAILURES = [
-    (["--runner", "pooling"], 2, "--runner pooling is not available"),
+    (["--runner", "pooling", "--pooler-config", '{"pooling_type": "STEP"}'], 1, "pooling_type must be"),
     (["--max-model-len", "100000"], 1, "--max-model-len is 100000, the model's context is 128 tokens"),
     (["--quantization", "awq"], 2, "--quantization awq is not available"),
-    (["--hf-overrides", '{"rope_theta": 1}'], 2, "--hf-overrides"),
+    (["--hf-overrides", '{"rope_theta": 1}'], 1, "--hf-overrides: rope_theta is not supported"),
     (["--speculative_config", '{"model": "ai/draft", "num_speculative_tokens": 3}', "--use-v2-block-manager"], 2,
      "--speculative-config"),
 ]
