@@ -22,7 +22,8 @@ def measure(server, streams, tokenizer):
         args = [os.environ["GUIDELLM"], "run", "--disable-console", "--tokenizer",
                 f"kind=huggingface_auto,model={tokenizer}", "--backend",
                 f"kind=openai_http,target=http://127.0.0.1:{server.port},request_format=/v1/completions",
-                "--profile", f"kind=concurrent,streams={streams}", "--constraint", f"kind=max_duration,seconds={seconds}",
+                "--profile", f"kind=concurrent,streams={streams}",
+                "--constraint", f"kind=max_duration,seconds={seconds}",
                 "--data", f"kind=synthetic_text,prompt_tokens={serving.IN_TOKENS},output_tokens={serving.OUT_TOKENS}",
                 "--output", f"kind=json,path={report}"]
         subprocess.run(args, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})

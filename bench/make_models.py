@@ -34,8 +34,8 @@ def q8_0(rng, blocks):
 
 
 def q4_k(rng, blocks):
-    """d, dmin, eight scales and eight mins of 6 bits, 256 nibbles.  With dmin = 7.5 d and each min its scale, values are
-    d * scale * (q - 7.5)."""
+    """d, dmin, eight scales and eight mins of 6 bits, 256 nibbles.  With dmin = 7.5 d and each min its scale, values
+    are d * scale * (q - 7.5)."""
     scale = rng.integers(16, 64, (blocks, 8), dtype=np.uint8)
     low = (scale[:, :4] & 63) | (scale[:, 4:] >> 4 << 6)
     high = (scale[:, 4:] & 15) | (scale[:, 4:] & 15) << 4

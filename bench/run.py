@@ -1,5 +1,5 @@
-"""make bench: prefill, decode, serving, tokenizer, engine, start and memory, beside llama.cpp in the same run when it is
-there.
+"""make bench: prefill, decode, serving, tokenizer, engine, start and memory, beside llama.cpp in the same run when it
+is there.
 
     LLAMA_BENCH, LLAMA_SERVER   llama.cpp's programs (build them from the llama-cpp-python sdist); without them only our
                                 own figures are printed
