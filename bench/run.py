@@ -69,9 +69,10 @@ def engine():
     rows = []
     for line in text.splitlines():
         if got := re.match(r"vocabulary +(\d+), (\S+) +([\d.]+) us a step", line):
-            rows.append({"row": f"engine a step, 256 sequences, vocabulary {got[1]}, {got[2]}", "unit": "us",
-                         "vmetal": float(got[3]), "llama.cpp": "", "ratio": "", "target": 150, "limit": "",
-                         "share": ""})
+            row = f"engine a step, 256 sequences, vocabulary {got[1]}, {got[2].rstrip(',')}"
+            target = 150 if row.endswith("vocabulary 64, greedy") else ""  # the others are the sampler's passes
+            rows.append({"row": row, "unit": "us", "vmetal": float(got[3]), "llama.cpp": "", "ratio": "",
+                         "target": target, "limit": "", "share": ""})
     return rows
 
 
