@@ -1,5 +1,5 @@
-"""make bench: prefill, decode, serving, tokenizer, engine, start and memory, beside llama.cpp in the same run when it
-is there.
+"""make bench: prefill, decode, serving, tokenizer, grammars, engine, start and memory, beside llama.cpp in the same run
+when it is there.
 
     LLAMA_BENCH, LLAMA_SERVER   llama.cpp's programs (build them from the llama-cpp-python sdist); without them only our
                                 own figures are printed
@@ -8,7 +8,8 @@ is there.
                                 BENCH_SERVE_WINDOW=60
     BENCH_MODELS                .gguf files, separated by colons; default: the default model.  bench/make_models.py
                                 writes those of Qwen3-0.6B's shape
-    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, engine, start
+    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, grammar, engine,
+                                start
 
 Ends with one table of all rows.  Each section also goes to bench/results/<date>-<section>.csv with machine, commit and
 command."""
@@ -21,6 +22,7 @@ import re
 import subprocess
 import sys
 
+import grammars_bench
 import machine
 import rates
 import serving
@@ -77,7 +79,7 @@ def engine():
 
 
 def main():
-    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,engine,start").split(",")
+    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,grammar,engine,start").split(",")
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
     serve_rounds = int(os.environ.get("BENCH_SERVE_ROUNDS", "1"))
     subprocess.run(["scripts/build.sh", "build", "Release", "tests"], cwd=ROOT, check=True)
@@ -95,6 +97,7 @@ def main():
                     lambda: [row for m in models for row in serving.run(vmetal, m, serve_rounds)]),
         "prefix": ("second turn", lambda: [row for m in models for row in serving.prefix(vmetal, m, serve_rounds)]),
         "tokenizer": ("tokenizers, MB/s on one core", lambda: tokenizers_bench.run(ROOT, rounds)),
+        "grammar": ("grammars on a 150k vocabulary", lambda: grammars_bench.run(ROOT, rounds)),
         "engine": ("engine", engine),
         "start": ("start and memory", lambda: serving.start(vmetal, models[0], rounds)),
     }

@@ -16,6 +16,7 @@ typedef struct vmt_sequence {
     uint32_t idx;
     vmt_output_ring ring;
     vmt_token_counts counts; /* the engine's; unused without penalties */
+    uint32_t num_unshown;    /* tokens that the constraint has accepted and the reader has not seen */
     vmt_masked *masked;      /* the engine's; NULL without a constraint */
     uint32_t num_output;     /* the engine's */
     bool is_ended;           /* the engine's: the scheduler has let go of it */

@@ -32,9 +32,10 @@ static bool is_half_empty(const vmt_output_ring *ring) {
     return atomic_load(&ring->head) - atomic_load(&ring->tail) <= ring->capacity / 2;
 }
 
-bool vmt_output_ring_is_full(vmt_output_ring *ring) {
+bool vmt_output_ring_is_full(vmt_output_ring *ring, uint32_t num_coming) {
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (head - atomic_load_explicit(&ring->tail, memory_order_acquire) < ring->capacity) return false;
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    if (head - tail + num_coming < ring->capacity) return false;
     /* The reader moves tail and then looks at wants_room, we the other way round: one of us sees the other. */
     atomic_store(&ring->wants_room, true);
     return !(is_half_empty(ring) && atomic_exchange(&ring->wants_room, false));

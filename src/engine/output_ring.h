@@ -28,8 +28,9 @@ VMT_MUST_USE bool vmt_output_ring_init(vmt_output_ring *ring, vmt_arena *arena, 
 /* The writer's: the slot to fill, which there must be; then push() shows it to the reader. */
 vmt_sample *vmt_output_ring_slot(vmt_output_ring *ring);
 void vmt_output_ring_push(vmt_output_ring *ring);
-/* After push(): true when the writer has to stop until the reader's take() returned *made_room. */
-VMT_MUST_USE bool vmt_output_ring_is_full(vmt_output_ring *ring);
+/* After push(), with num_coming more on their way: true when the writer has to stop until the reader's take() returned
+ * *made_room. */
+VMT_MUST_USE bool vmt_output_ring_is_full(vmt_output_ring *ring, uint32_t num_coming);
 /* Still waiting for the reader. */
 bool vmt_output_ring_wants_room(vmt_output_ring *ring);
 

@@ -61,8 +61,22 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
         if (i >= gen->num_eos_ids) *stop_token_id = token_id;
         return VMT_FINISH_STOP;
     }
-    if (s->masked && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
+    bool is_whole = s->masked && s->num_unshown == 0;
+    if (is_whole && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
     return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
+}
+
+static bool has_id(const int32_t *ids, uint32_t num_ids, int32_t id) {
+    for (uint32_t i = 0; i < num_ids; i++) {
+        if (ids[i] == id) return true;
+    }
+    return false;
+}
+
+/* A constraint may end the text with a token of it, or with an end-of-sequence id that the request ignores. */
+static bool is_end_mark(const vmt_engine *engine, const vmt_generation *gen, int32_t token_id) {
+    return has_id(gen->end_ids, gen->num_end_ids, token_id) ||
+           has_id(engine->config.eos_ids, engine->config.num_eos_ids, token_id);
 }
 
 /* Ends a sequence whose constraint has failed. */
@@ -103,6 +117,22 @@ static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) 
     return false;
 }
 
+/* Shows the token in the slot, which was accepted. */
+static void push_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
+    vmt_generation *gen = s->gen;
+    int32_t token_id = slot->token_id;
+    vmt_scheduler_append(engine->sched, &s->seq, token_id);
+    if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
+    s->num_output++;
+    /* The reader may take the token before the end is published: it must know to wait for that. */
+    int32_t stop_token_id;
+    vmt_finish finish = end_of(s, &stop_token_id);
+    slot->is_end = finish != VMT_FINISH_NONE;
+    slot->is_end_mark = finish == VMT_FINISH_STOP && is_end_mark(engine, gen, token_id);
+    vmt_output_ring_push(&s->ring);
+    engine->work.num_generated_tokens++;
+}
+
 /* false: the sequence has ended without a token. */
 static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     vmt_generation *gen = s->gen;
@@ -120,16 +150,36 @@ static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
     if (!check_mask(engine, s)) return false;
     vmt_sample *slot = vmt_output_ring_slot(&s->ring);
     vmt_sample_row(engine->scratch, &args, row, slot);
-    int32_t token_id = slot->token_id;
-    if (!accept_token(engine, s, token_id)) return false;
-    vmt_scheduler_append(engine->sched, &s->seq, token_id);
-    if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
-    s->num_output++;
-    /* The reader may take the token before the end is published: it must know to wait for that. */
-    int32_t stop_token_id;
-    slot->is_end = end_of(s, &stop_token_id) != VMT_FINISH_NONE;
-    vmt_output_ring_push(&s->ring);
+    if (!accept_token(engine, s, slot->token_id)) return false;
+    push_token(engine, s, slot);
     return true;
+}
+
+/* Whose log probabilities are wanted must be computed one by one. */
+static bool may_be_forced(const vmt_sequence *s) {
+    return s->masked && s->masked->constraint.forced && s->gen->sampling.num_logprobs < 0;
+}
+
+/* Tokens that may come with the next one.  There is always room for them, so that what a slow reader leaves unread does
+ * not change the text. */
+static uint32_t num_coming(const vmt_sequence *s) {
+    uint32_t num_left = s->seq.tokens_cap - s->seq.num_tokens;
+    return may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+}
+
+static void push_forced(vmt_engine *engine, vmt_sequence *s) {
+    int32_t ids[VMT_CONSTRAINT_FORCED_MAX], stop_token_id;
+    uint32_t num_max = VMT_MIN(s->seq.tokens_cap - s->seq.num_tokens, VMT_CONSTRAINT_FORCED_MAX);
+    if (!may_be_forced(s) || num_max == 0 || end_of(s, &stop_token_id) != VMT_FINISH_NONE) return;
+    uint32_t num = s->masked->constraint.forced(s->masked->constraint.self, ids, num_max);
+    VMT_ASSERT(num <= num_max);
+    s->num_unshown = num;
+    for (uint32_t i = 0; i < num && end_of(s, &stop_token_id) == VMT_FINISH_NONE; i++) {
+        vmt_sample *slot = vmt_output_ring_slot(&s->ring);
+        *slot = (vmt_sample){.token_id = ids[i], .top = slot->top};
+        s->num_unshown--;
+        push_token(engine, s, slot);
+    }
 }
 
 static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
@@ -138,7 +188,7 @@ static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
     if (finish != VMT_FINISH_NONE) {
         vmt_engine_end_sequence(engine, s, finish, stop_token_id);
     } else {
-        s->seq.is_paused = vmt_output_ring_is_full(&s->ring);
+        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, num_coming(s));
     }
 }
 
@@ -177,7 +227,7 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
             note_times(s->gen, now_ns);
             float *row = logits + (size_t)(plan->first_logit + plan->num_scored) * engine->runner.vocab;
             if (!sample_token(engine, s, row)) continue;
-            engine->work.num_generated_tokens++;
+            push_forced(engine, s);
             vmt_outbox_note(engine->outbox, &s->gen->out);
             end_or_go_on(engine, s);
         } else if (scheduled->samples) { /* echo_only, and the prompt is through */
