@@ -10,6 +10,8 @@ vmt_status vmt_bundle_open_device(vmt_bundle *bundle, const vmt_bundle_options *
 /* Opens the model on it. */
 vmt_status vmt_bundle_open_model(vmt_bundle *bundle, const vmt_bundle_options *options,
                                  vmt_model_progress progress, vmt_err *err);
+/* vmt_model_kv_create(); a GPU that lacks a kernel is one sentence that offers the CPU. */
+vmt_status vmt_bundle_create_kv(vmt_bundle *bundle, const vmt_model_kv_options *kv, vmt_err *err);
 /* Decides bundle->kv_dtype; after the model was opened. */
 vmt_status vmt_bundle_choose_kv_dtype(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);
 /* How much the KV cache may take: what was asked for, or what is left of the device's memory after weights and scratch.

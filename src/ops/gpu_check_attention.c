@@ -150,7 +150,7 @@ static vmt_status run_attention(vmt_gpu_check_rig *rig, uint32_t variant, bool *
         [VMT_COUNT_PREFILL_TILES] = s.lists.num_tiles,
     };
     VMT_TRY(vmt_gpu_check_replay(rig, counts, err));
-    vmt_gpu_check_tolerate(rig, type);
+    rig->tolerance = type == VMT_F32 ? 1e-4 : type == VMT_F16 ? 3e-3 : 1.5e-2; /* means of values below 1 */
     for (uint32_t i = 0; i < SEQS; i++) {
         for (uint32_t row = s.cu_seqlens_q[i]; row < s.cu_seqlens_q[i + 1]; row++) {
             for (uint32_t h = 0; h < heads; h++) compare_row(rig, &s, i, row, h);

@@ -123,21 +123,23 @@ const vmt_gpu_check_kind vmt_gpu_check_gather = {1, run_gather};
 
 /* ---- RoPE and the KV write */
 
-#define TOKENS     4u
-#define HEADS      3u /* of q; one of k, one of v */
-#define HEAD_DIM   64u
-#define ROTARY_DIM 32u
+#define TOKENS       4u
+#define HEADS        3u /* of q; one of k, one of v */
+#define HEAD_DIM_MAX 512u
+#define ROTARY_DIM   32u
+static const uint32_t head_dims[] = {64, HEAD_DIM_MAX}; /* the second: the kernel of wide heads */
 static const int32_t slots[TOKENS] = {9, 2, -1, 15};
 
 /* A head after norm and turn. */
 static void turn_head(const vmt_gpu_rope_args *a, const double *rows, uint32_t token, uint32_t head, double *x) {
+    uint32_t dim = a->kv.layout.head_dim;
     const vmt_tensor *weight = head < HEADS ? &a->q_norm : &a->k_norm;
     double squares = 0;
-    memcpy(x, rows + (token * (HEADS + 2) + head) * HEAD_DIM, HEAD_DIM * sizeof *x);
+    memcpy(x, rows + (token * (HEADS + 2) + head) * dim, dim * sizeof *x);
     if (head > HEADS) return; /* v */
-    for (uint32_t i = 0; i < HEAD_DIM; i++) squares += x[i] * x[i];
-    for (uint32_t i = 0; i < HEAD_DIM; i++) {
-        x[i] *= vmt_gpu_check_at(weight, i) / sqrt(squares / HEAD_DIM + (double)a->norm_eps);
+    for (uint32_t i = 0; i < dim; i++) squares += x[i] * x[i];
+    for (uint32_t i = 0; i < dim; i++) {
+        x[i] *= vmt_gpu_check_at(weight, i) / sqrt(squares / dim + (double)a->norm_eps);
     }
     for (uint32_t i = 0; i < ROTARY_DIM / 2; i++) {
         uint32_t first = a->pairing == VMT_ROPE_HALVES ? i : 2 * i;
@@ -150,8 +152,9 @@ static void turn_head(const vmt_gpu_rope_args *a, const double *rows, uint32_t t
 }
 
 static void compare_rope(vmt_gpu_check_rig *rig, const vmt_gpu_rope_args *a, const double *rows) {
-    double x[HEAD_DIM];
+    double x[HEAD_DIM_MAX];
     const vmt_gpu_kv *kv = &a->kv;
+    uint32_t dim = kv->layout.head_dim;
     bool is_i8 = kv->layout.dtype == VMT_I8;
     for (uint32_t token = 0; token < TOKENS; token++) {
         for (uint32_t h = 0; h < HEADS + 2; h++) {
@@ -160,9 +163,9 @@ static void compare_rope(vmt_gpu_check_rig *rig, const vmt_gpu_rope_args *a, con
                              *scales = h == HEADS ? &kv->k_scale : &kv->v_scale;
             if (h >= HEADS && slots[token] < 0) continue;
             double scale = h >= HEADS && is_i8 ? vmt_gpu_check_at(scales, (uint64_t)slots[token]) : 1;
-            for (uint32_t i = 0; i < HEAD_DIM; i++) {
-                double got = h < HEADS ? vmt_gpu_check_at(&a->qkv, (token * (HEADS + 2) + h) * HEAD_DIM + i)
-                                       : scale * vmt_gpu_check_at(cache, (uint64_t)slots[token] * HEAD_DIM + i);
+            for (uint32_t i = 0; i < dim; i++) {
+                double got = h < HEADS ? vmt_gpu_check_at(&a->qkv, (token * (HEADS + 2) + h) * dim + i)
+                                       : scale * vmt_gpu_check_at(cache, (uint64_t)slots[token] * dim + i);
                 vmt_gpu_check_compare(rig, got, x[i]);
             }
         }
@@ -171,13 +174,14 @@ static void compare_rope(vmt_gpu_check_rig *rig, const vmt_gpu_rope_args *a, con
 
 static vmt_status run_rope(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
     vmt_dtype type = types[variant % NUM_TYPES];
-    bool is_i8 = variant / NUM_TYPES % 2, is_interleaved = variant / NUM_TYPES / 2;
-    vmt_gpu_check_name(rig, "rope %s%s %s", is_interleaved ? "interleaved" : "halves", is_i8 ? " i8" : "",
+    bool is_i8 = variant / NUM_TYPES % 2, is_interleaved = variant / NUM_TYPES / 2 % 2;
+    uint32_t dim = head_dims[variant / NUM_TYPES / 4];
+    vmt_gpu_check_name(rig, "rope %s d%u%s %s", is_interleaved ? "interleaved" : "halves", dim, is_i8 ? " i8" : "",
                        vmt_gpu_type_name(type));
     *is_wanted = vmt_gpu_check_wants_type(rig, type);
     if (!*is_wanted) return VMT_OK;
-    uint32_t cols = (HEADS + 2) * HEAD_DIM;
-    vmt_gpu_kv_layout layout = {2, 8, 1, HEAD_DIM, is_i8 ? VMT_I8 : type};
+    uint32_t cols = (HEADS + 2) * dim;
+    vmt_gpu_kv_layout layout = {2, 8, 1, dim, is_i8 ? VMT_I8 : type};
     size_t bytes;
     VMT_TRY(vmt_gpu_kv_bytes(&layout, &bytes, err));
     vmt_tensor cache = vmt_gpu_check_zeros(rig, VMT_I8, 1, bytes);
@@ -187,8 +191,8 @@ static vmt_status run_rope(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wa
         .rotary_dim = ROTARY_DIM,
         .pairing = is_interleaved ? VMT_ROPE_INTERLEAVED : VMT_ROPE_HALVES,
         .angles = vmt_gpu_check_random(rig, VMT_F32, TOKENS, ROTARY_DIM, -1, 1),
-        .q_norm = vmt_gpu_check_random(rig, VMT_F32, 1, HEAD_DIM, 0.5, 1.5),
-        .k_norm = vmt_gpu_check_random(rig, VMT_F32, 1, HEAD_DIM, 0.5, 1.5),
+        .q_norm = vmt_gpu_check_random(rig, VMT_F32, 1, dim, 0.5, 1.5),
+        .k_norm = vmt_gpu_check_random(rig, VMT_F32, 1, dim, 0.5, 1.5),
         .norm_eps = 1e-6f,
         .slot_mapping = vmt_gpu_check_zeros(rig, VMT_I32, 1, TOKENS),
         .kv = vmt_gpu_kv_at(&layout, &rig->memory, cache.offset),
@@ -203,30 +207,32 @@ static vmt_status run_rope(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wa
     return VMT_OK;
 }
 
-const vmt_gpu_check_kind vmt_gpu_check_rope = {NUM_TYPES * 2 * 2, run_rope};
+const vmt_gpu_check_kind vmt_gpu_check_rope = {NUM_TYPES * 2 * 2 * 2, run_rope};
+
+#define ANGLES_DIM 64u
 
 static vmt_status run_angles(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
     static const int32_t positions[] = {0, 1, 4095, 131071, 1000003};
     (void)variant, (void)is_wanted;
     vmt_gpu_check_name(rig, "rope_angles");
-    float inv_freq[HEAD_DIM / 2];
-    for (uint32_t i = 0; i < HEAD_DIM / 2; i++) inv_freq[i] = (float)pow(1e6, -2.0 * i / HEAD_DIM);
+    float inv_freq[ANGLES_DIM / 2];
+    for (uint32_t i = 0; i < ANGLES_DIM / 2; i++) inv_freq[i] = (float)pow(1e6, -2.0 * i / ANGLES_DIM);
     vmt_gpu_rope_angles_args args = {
-        .turns = vmt_gpu_check_zeros(rig, VMT_I32, HEAD_DIM / 2, 2),
+        .turns = vmt_gpu_check_zeros(rig, VMT_I32, ANGLES_DIM / 2, 2),
         .positions = vmt_gpu_check_zeros(rig, VMT_I32, 1, VMT_COUNT(positions)),
-        .out = vmt_gpu_check_zeros(rig, VMT_F32, VMT_COUNT(positions), HEAD_DIM),
+        .out = vmt_gpu_check_zeros(rig, VMT_F32, VMT_COUNT(positions), ANGLES_DIM),
         .attention_factor = 1,
     };
-    vmt_gpu_rope_turns(inv_freq, HEAD_DIM / 2, vmt_tensor_data(&args.turns));
+    vmt_gpu_rope_turns(inv_freq, ANGLES_DIM / 2, vmt_tensor_data(&args.turns));
     memcpy(vmt_tensor_data(&args.positions), positions, sizeof positions);
     VMT_TRY(vmt_gpu_rope_angles(rig->program, &args, err));
     uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = VMT_COUNT(positions)};
     VMT_TRY(vmt_gpu_check_replay(rig, counts, err));
     rig->tolerance = 1e-5; /* at any position */
-    for (uint32_t i = 0; i < VMT_COUNT(positions) * HEAD_DIM; i++) {
-        double angle = (double)positions[i / HEAD_DIM] * (double)inv_freq[i % (HEAD_DIM / 2)];
+    for (uint32_t i = 0; i < VMT_COUNT(positions) * ANGLES_DIM; i++) {
+        double angle = (double)positions[i / ANGLES_DIM] * (double)inv_freq[i % (ANGLES_DIM / 2)];
         vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i),
-                              i % HEAD_DIM < HEAD_DIM / 2 ? cos(angle) : sin(angle));
+                              i % ANGLES_DIM < ANGLES_DIM / 2 ? cos(angle) : sin(angle));
     }
     return VMT_OK;
 }

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VMETAL = os.environ.get("VMETAL", str(ROOT / "build/vmetal"))
-COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
-            "completion"]
+COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "bench predict",
+            "tokenize", "fetch", "doctor", "completion"]
 
 
 def vmetal(*args, **kw):
