@@ -1,10 +1,11 @@
-"""make bench: prefill, decode, serving, tokenizer, start and memory, beside llama.cpp in the same run when it is there.
+"""make bench: prefill, decode, serving, tokenizer, grammars, start and memory, beside llama.cpp in the same run when it
+is there.
 
     LLAMA_BENCH, LLAMA_SERVER   llama.cpp's programs (build them from the llama-cpp-python sdist); without them only our
                                 own figures are printed
     BENCH_ROUNDS=5              interleaved rounds; medians are reported
     BENCH_MODEL                 a .gguf file; default: the default model
-    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, start
+    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, grammar, start
 
 Results go to bench/results/<date>-<section>.csv with machine, commit and command."""
 
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 
+import grammars_bench
 import machine
 import rates
 import serving
@@ -53,7 +55,7 @@ def save(section, rows):
 
 
 def main():
-    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,start").split(",")
+    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,grammar,start").split(",")
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
     subprocess.run(["scripts/build.sh", "build", "Release", "tests"], cwd=ROOT, check=True)
     subprocess.run(["cmake", "--build", "build", "--target", "model_bench", "tokenizer_bench", "matmul_bench"], cwd=ROOT,
@@ -67,6 +69,7 @@ def main():
         "serving": ("closed loop, 256 in, 128 out", lambda: serving.run(vmetal, model, rounds)),
         "prefix": ("second turn after a long first turn", lambda: serving.prefix(vmetal, model, rounds)),
         "tokenizer": ("tokenizers, MB/s on one core", lambda: tokenizers_bench.run(ROOT, rounds)),
+        "grammar": ("grammars on a 150k vocabulary", lambda: grammars_bench.run(ROOT, rounds)),
         "start": ("start and memory", lambda: serving.start(vmetal, model, rounds)),
     }
     for key, (title, measure) in sections.items():

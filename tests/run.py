@@ -14,7 +14,9 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 VENV = ROOT / ".venv"
-PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>=0.6,<1", "requests>=2.31"]
+PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>=0.6,<1", "requests>=2.31",
+                "langchain-openai>=1.7,<2", "litellm>=1.106,<2", "mcp>=2.3,<3",  # litellm imports mcp for tools
+                "jsonschema>=4.20,<5", "instructor>=1.17,<2"]
 ZIG = "ziglang==0.15.1"
 # Modules with threads of their own; the rest has nothing for the thread sanitizer to see.
 THREADED = "queue|log|pool|cpu|engine|generation|http|api|loop|server|render"

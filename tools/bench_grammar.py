@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Compile and mask times of grammars beside xgrammar and llguidance, on the same schemas, texts and tokens.
 
-  bench_grammar.py BENCH TOKENIZER SCHEMAS [--rounds N]
+  bench_grammar.py BENCH TOKENIZER SCHEMAS ... [--rounds N] [--csv]
 
-BENCH is grammar_bench, TOKENIZER a tokenizer.json, SCHEMAS a JSON list of {name, schema, instances}.  Every instance is
-tokenized; before each token the mask is computed and must hold it.  Times are of the processor: threads of a library
-count together.  Each round is a process of its own, so no library keeps anything from the round before.  Needs the
-packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library that is missing is left out.
+BENCH is grammar_bench, TOKENIZER a tokenizer.json, SCHEMAS are JSON lists of {name, schema, instances}.  Every instance
+is tokenized; before each token the mask is computed and must hold it.  A schema without instances is only compiled.
+Times are of the processor: threads of a library count together.  Each round is a process of its own, so no library
+keeps anything from the round before.  Needs the packages numpy, tokenizers, xgrammar (with torch) and llguidance; a library
+that is missing is left out.
 """
 
 import argparse
@@ -25,8 +26,12 @@ def percentiles(values):
     return at(0.5), at(0.9), at(0.99), values[-1], sum(values) / len(values)
 
 
-def row(name, compiles, masks, refused):
+def row(name, compiles, masks, refused, as_csv):
     c, m = percentiles(compiles), percentiles(masks)
+    if as_csv:
+        times = [f"{t / 1e6:.3f}" for t in (c[0], c[2], c[3])] + [f"{t / 1e3:.2f}" for t in (m[0], m[1], m[2], m[3])]
+        print(",".join([name, *times, str(len(masks)), str(refused)]))
+        return
     print(f"{name:11} compile ms  p50 {c[0] / 1e6:7.2f}  p99 {c[2] / 1e6:7.2f}  max {c[3] / 1e6:7.2f}   "
           f"mask us  p50 {m[0] / 1e3:6.1f}  p90 {m[1] / 1e3:6.1f}  p99 {m[2] / 1e3:7.1f}  max {m[3] / 1e3:7.1f}  "
           f"mean {m[4] / 1e3:6.1f}   {len(masks)} masks, {refused} refused")
@@ -37,7 +42,7 @@ def run_ours(options, entries):
     process = subprocess.Popen([options.bench, options.tokenizer], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)
     for entry in entries:
-        texts = [json.dumps(instance, ensure_ascii=False) for instance in entry["instances"]]
+        texts = [json.dumps(instance, ensure_ascii=False) for instance in entry.get("instances", [])]
         question = {"kind": "schema", "source": json.dumps(entry["schema"]), "time": texts}
         process.stdin.write(json.dumps(question) + "\n")
         process.stdin.flush()
@@ -63,7 +68,7 @@ def run_library(entries, tokenizer, make, eos):
             refused += 1
             continue
         compiles.append(time.process_time_ns() - begin)
-        for instance in entry["instances"]:
+        for instance in entry.get("instances", []):
             matcher = fresh()
             for token_id in tokenizer.encode(json.dumps(instance, ensure_ascii=False)).ids + [eos]:
                 begin = time.process_time_ns()
@@ -139,32 +144,38 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench")
     parser.add_argument("tokenizer")
-    parser.add_argument("schemas")
+    parser.add_argument("schemas", nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--csv", action="store_true")
     parser.add_argument("--face", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with open(options.schemas, encoding="utf-8") as file:
-        entries = json.load(file)
+    entries = []
+    for path in options.schemas:
+        with open(path, encoding="utf-8") as file:
+            entries += json.load(file)
     if options.face:
         run_face(options, entries)
         return 0
+    if options.csv:
+        print("library,compile_p50_ms,compile_p99_ms,compile_max_ms,mask_p50_us,mask_p90_us,mask_p99_us,mask_max_us,"
+              "masks,refused")
     for name in ("ours", *FACES):
         compiles, masks, refused = [], [], 0
         for _ in range(options.rounds):
             if name == "ours":
                 result = run_ours(options, entries)
             else:
-                done = subprocess.run([sys.executable, __file__, options.bench, options.tokenizer, options.schemas,
+                done = subprocess.run([sys.executable, __file__, options.bench, options.tokenizer, *options.schemas,
                                        "--face", name], capture_output=True, text=True, check=False)
                 if done.returncode != 0:
-                    print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+                    print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                     break
                 result = json.loads(done.stdout.strip().splitlines()[-1])
             compiles += result[0]
             masks += result[1]
             refused = result[2]
         if masks:
-            row(name, compiles, masks, refused)
+            row(name, compiles, masks, refused, options.csv)
     return 0
 
 

@@ -1,5 +1,6 @@
 #include "api/chat_render.h"
 #include "api/chat_messages.h"
+#include "api/turns.h"
 #include "base/clock.h"
 
 #define FIXED_VARS_MAX 16u
@@ -93,6 +94,16 @@ static bool normalised(vmt_job *job, vmt_buf *text, const char *what, vmt_json *
     return ok;
 }
 
+struct recall {
+    vmt_job *job;
+    vmt_json tools;
+};
+
+static bool recall_reasoning(void *ctx, vmt_json message, vmt_buf *out) {
+    const struct recall *recall = ctx;
+    return vmt_turns_recall_reasoning(recall->job, recall->tools, message, out);
+}
+
 static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_template *tmpl, vmt_json *messages,
                       vmt_json *tools) {
     int format = job->api->config.content_format;
@@ -100,7 +111,9 @@ static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_te
     vmt_buf text = {0};
     vmt_json_writer w;
     vmt_json_writer_init(&w, &text);
-    if (!vmt_chat_messages_write(c->messages, as_parts, &w, &job->fault)) {
+    struct recall recall = {job, c->tools};
+    const vmt_chat_messages_options options = {as_parts, {recall_reasoning, &recall}};
+    if (!vmt_chat_messages_write(c->messages, &options, &w, &job->fault)) {
         vmt_buf_free(&text);
         return false;
     }
@@ -255,17 +268,27 @@ static bool keep_tools(vmt_job *job, vmt_json tools) {
     return ok || vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "tools", "no memory for tools");
 }
 
+static bool wish_calls(vmt_job *job, const vmt_tool_choice *choice) {
+    vmt_output_wish *wish = &job->output;
+    wish->has_tools = choice->kind != VMT_TOOLS_NONE;
+    wish->must_call = choice->kind == VMT_TOOLS_REQUIRED || choice->kind == VMT_TOOLS_NAMED;
+    if (wish->has_tools && !job->api->output_rules.dialect) {
+        return vmt_fault_rule(
+            &job->fault, "tool_choice", NULL,
+            wish->must_call ? "tool_choice=\"required\" and named functions require --tool-call-parser to be set"
+                            : "\"auto\" tool choice requires --enable-auto-tool-choice and "
+                              "--tool-call-parser to be set");
+    }
+    if (choice->name.len == 0) return true;
+    wish->named_tool = vmt_job_dup(job, choice->name);
+    return wish->named_tool.ptr != NULL;
+}
+
 bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *c, const vmt_answer_rules *rules) {
     const vmt_output_rules *own = &job->api->output_rules;
     vmt_output_wish *wish = &job->output;
     bool is_whole_answer = vmt_tool_dialect_is_whole_answer(own->dialect);
-    wish->has_tools = rules->tool_choice == VMT_TOOLS_AUTO;
-    if (wish->has_tools && !own->dialect) {
-        return vmt_fault_rule(
-            &job->fault, "tool_choice", NULL,
-            "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be "
-            "set");
-    }
+    if (!wish_calls(job, &rules->tool_choice)) return false;
     bool has_effort = vmt_str_eq_c(c->reasoning_effort, "low") || vmt_str_eq_c(c->reasoning_effort, "medium") ||
                       vmt_str_eq_c(c->reasoning_effort, "high");
     if (is_whole_answer && c->reasoning_effort.ptr && !has_effort) {
@@ -282,6 +305,7 @@ bool vmt_conversation_wish(vmt_job *job, const vmt_conversation *c, const vmt_an
         .thinking_is_off = own->reasoning_by_name && thinking_is_off(job, c),
     };
     wish->begins_in_reasoning = vmt_reasoning_begins_inside(wish->reasoning, &hints);
+    wish->may_begin_reasoning = vmt_reasoning_may_begin(wish->reasoning, hints.prompt);
     /* Markers are special tokens in most families: they must stand in the text to be found. */
     if (wish->dialect || wish->reasoning) job->fields.skip_special_tokens = false;
     if (wish->reasoning && wish->drops_reasoning) job->fields.return_token_ids = false;

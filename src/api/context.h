@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/choice_output.h"
 #include "api/cors.h"
+#include "api/grammars.h"
 #include "api/metrics.h"
 #include "api/render.h"
 
@@ -21,11 +22,13 @@ struct vmt_api {
     vmt_cors cors;
     vmt_metrics metrics;
     vmt_output_rules output_rules;
+    vmt_grammars grammars;
     vmt_text_pool *text_pool;
     vmt_waker *text_waker;     /* a text thread has finished a job */
     vmt_waker *progress_waker; /* the engine has published something */
     vmt_timer *ping_timer;
     struct vmt_response_store *responses;
+    struct vmt_turn_store *turns; /* the model's own, as sampled */
 
     vmt_job *jobs; /* every job that still has memory, newest first */
     uint32_t num_jobs;

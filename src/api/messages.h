@@ -14,7 +14,8 @@ typedef struct vmt_messages_fields {
     vmt_str model;
     int64_t max_tokens;
     bool stream;
-    vmt_json messages, system, stop_sequences, tools, tool_choice, output_config, thinking, chat_template_kwargs;
+    vmt_json messages, system, stop_sequences, tools, tool_choice, output_config, output_format, thinking,
+        chat_template_kwargs;
 } vmt_messages_fields;
 
 /* Text thread.  Writes the request as a chat body; is_count: nothing is generated.  false: job->fault. */

@@ -8,8 +8,11 @@
 
 #include <stdio.h>
 
-#define BILLING_PREFIX    "x-anthropic-billing-header" /* its hash differs with each request */
-#define BLOCK_NESTING_MAX 4u                           /* documents in results in messages */
+#define BILLING_PREFIX "x-anthropic-billing-header" /* its hash differs with each request */
+/* Claude Code's notes beside tool results.  As a message of the user's they would end the tool loop, and templates
+ * that drop reasoning of former loops would change the prompt from there on. */
+#define REMINDER_PREFIX   "<system-reminder>"
+#define BLOCK_NESTING_MAX 4u /* documents in results in messages */
 
 #define FIELD(kind, name) {#name, VMT_FIELD_##kind, offsetof(vmt_messages_fields, name), NULL, 0, 0, false}
 static const vmt_field messages_table[] = {
@@ -22,6 +25,7 @@ static const vmt_field messages_table[] = {
     FIELD(ARRAY, tools),
     FIELD(OBJECT, tool_choice),
     FIELD(OBJECT, output_config),
+    FIELD(OBJECT, output_format),
     FIELD(OBJECT, thinking),
     FIELD(OBJECT, chat_template_kwargs),
 };
@@ -130,7 +134,9 @@ static bool add_block(vmt_chat_builder *b, const char *role, vmt_json block, con
     }
     if (is_type(block, "text")) {
         if (!vmt_json_get_str(VMT_JSON_AT(block, "text"), &text)) return refuse_member(place, "text", "text");
-        vmt_chat_builder_continue(b, role);
+        bool joins_result =
+            b->role && strcmp(b->role, "tool") == 0 && vmt_str_starts(text, VMT_STR(REMINDER_PREFIX));
+        if (!joins_result) vmt_chat_builder_continue(b, role);
         vmt_chat_builder_text(b, text);
         return true;
     }
@@ -251,6 +257,7 @@ static size_t write_tools(vmt_json_writer *w, vmt_json tools) {
         vmt_chat_request_copy(w, tool, texts, VMT_COUNT(texts));
         vmt_json_key(w, "parameters");
         write_schema(w, VMT_JSON_AT(tool, "input_schema"));
+        vmt_chat_request_strict(w, tool);
         vmt_json_end_object(w);
         vmt_json_end_object(w);
     }
@@ -296,6 +303,32 @@ static bool write_tool_choice(vmt_json_writer *w, vmt_json choice, size_t num_to
     return true;
 }
 
+/* output_format is the name that output_config.format had first. */
+static bool write_format(vmt_json_writer *w, const vmt_messages_fields *f, vmt_fault *fault) {
+    vmt_json format = VMT_JSON_AT(f->output_config, "format");
+    if (!given(format)) format = f->output_format;
+    if (!given(format) || is_type(format, "text")) return true;
+    if (!is_type(format, "json_schema")) {
+        return vmt_fault_schema(fault, "output_config.format",
+                                "body.output_config.format.type: Input should be 'json_schema'");
+    }
+    if (!given(VMT_JSON_AT(format, "schema"))) {
+        return vmt_fault_schema(fault, "output_config.format", "body.output_config.format.schema: Field required");
+    }
+    vmt_chat_request_schema(w, VMT_STR("output"), VMT_JSON_AT(format, "schema"));
+    return true;
+}
+
+static void write_budget(vmt_json_writer *w, const vmt_messages_fields *f) {
+    int64_t budget;
+    if (!is_type(f->thinking, "enabled") ||
+        !vmt_json_get_i64(VMT_JSON_AT(f->thinking, "budget_tokens"), &budget)) {
+        return;
+    }
+    vmt_json_key(w, "thinking_token_budget");
+    vmt_json_i64(w, VMT_MAX(budget, 0));
+}
+
 /* What the request says about thinking, over what it says to the template itself. */
 static void write_template_kwargs(vmt_json_writer *w, const vmt_messages_fields *f) {
     bool is_on = is_type(f->thinking, "enabled"), is_off = is_type(f->thinking, "disabled");
@@ -336,7 +369,6 @@ static bool write_body(vmt_job *job, const vmt_messages_fields *f, vmt_json body
                                        "cache_salt", "seed",   "min_p",       "stop_token_ids", "request_id"};
     vmt_chat_builder b;
     vmt_json message;
-    vmt_str word;
     vmt_json_begin_object(w);
     vmt_chat_request_copy(w, body, same, VMT_COUNT(same));
     if (vmt_json_exists(f->stop_sequences)) {
@@ -358,11 +390,9 @@ static bool write_body(vmt_job *job, const vmt_messages_fields *f, vmt_json body
     size_t num_tools = write_tools(w, f->tools);
     if (!write_tool_choice(w, f->tool_choice, num_tools, &job->fault)) return false;
     vmt_chat_request_effort(job, w, VMT_JSON_AT(f->output_config, "effort"));
-    vmt_json format = VMT_JSON_AT(f->output_config, "format");
-    if (vmt_json_get_str(VMT_JSON_AT(format, "type"), &word) && vmt_str_eq_c(word, "json_schema")) {
-        vmt_chat_request_schema(w, VMT_STR("output"), VMT_JSON_AT(format, "schema"));
-    }
+    if (!write_format(w, f, &job->fault)) return false;
     write_template_kwargs(w, f);
+    write_budget(w, f);
     if (!is_count && ends_in_prefill(f->messages)) {
         vmt_json_key(w, "add_generation_prompt");
         vmt_json_bool(w, false);
@@ -389,5 +419,6 @@ bool vmt_messages_translate(vmt_job *job, vmt_messages_fields *f, bool is_count,
     }
     vmt_json_writer w;
     vmt_json_writer_init(&w, chat_body);
+    job->format_param = "output_config.format";
     return write_body(job, f, body, is_count, &w);
 }

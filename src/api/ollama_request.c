@@ -29,7 +29,7 @@ static bool check(const vmt_ollama_fields *f, vmt_fault *fault) {
     const struct {
         const char *name;
         vmt_str value;
-    } refused[] = {{"suffix", f->suffix}, {"template", f->template_text}};
+    } refused[] = {{"template", f->template_text}};
     for (size_t i = 0; i < VMT_COUNT(refused); i++) {
         if (refused[i].value.len) {
             return vmt_fault_rule(fault, refused[i].name, NULL, "%s is not supported.", refused[i].name);
@@ -63,14 +63,19 @@ static void write_options(vmt_json_writer *w, const vmt_ollama_fields *f) {
     }
 }
 
-static void write_format(vmt_json_writer *w, vmt_json format) {
+static bool write_format(vmt_json_writer *w, vmt_json format, vmt_fault *fault) {
     vmt_str word;
+    bool is_word = vmt_json_get_str(format, &word);
+    if (is_word && word.len && !vmt_str_eq_c(word, "json")) {
+        return vmt_fault_rule(fault, "format", NULL, "invalid format: expected \"json\" or a JSON schema object");
+    }
     if (vmt_json_typeof(format) == VMT_JSON_OBJECT) {
         vmt_chat_request_schema(w, VMT_STR("output"), format);
-    } else if (vmt_json_get_str(format, &word) && word.len) {
+    } else if (is_word && word.len) {
         vmt_json_key(w, "response_format");
         vmt_json_raw(w, VMT_STR("{\"type\":\"json_object\"}"));
     }
+    return true;
 }
 
 static void write_think(const vmt_job *job, vmt_json_writer *w, vmt_json think) {
@@ -98,10 +103,12 @@ static vmt_json_writer begin_body(const vmt_ollama_fields *f, vmt_str served, vm
     return w;
 }
 
-static void end_body(const vmt_job *job, vmt_json_writer *w, const vmt_ollama_fields *f) {
-    write_format(w, f->format);
+static bool end_body(vmt_job *job, vmt_json_writer *w, const vmt_ollama_fields *f) {
+    job->format_param = "format";
+    if (!write_format(w, f->format, &job->fault)) return false;
     write_think(job, w, f->think);
     vmt_json_end_object(w);
+    return true;
 }
 
 static vmt_str str_or_none(vmt_json object, const char *member) {
@@ -162,8 +169,7 @@ bool vmt_ollama_translate_chat(vmt_job *job, const vmt_ollama_fields *f, vmt_str
         vmt_json_key(&w, "tools");
         vmt_json_value(&w, f->tools);
     }
-    end_body(job, &w, f);
-    return true;
+    return end_body(job, &w, f);
 }
 
 bool vmt_ollama_translate_generate(vmt_job *job, const vmt_ollama_fields *f, vmt_str served, vmt_buf *chat_body) {
@@ -179,6 +185,5 @@ bool vmt_ollama_translate_generate(vmt_job *job, const vmt_ollama_fields *f, vmt
         vmt_chat_builder_text(&b, f->prompt);
         vmt_chat_builder_end(&b);
     }
-    end_body(job, &w, f);
-    return true;
+    return end_body(job, &w, f);
 }

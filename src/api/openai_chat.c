@@ -4,6 +4,7 @@
 #include "api/openai.h"
 #include "api/openai_format.h"
 #include "api/prompt.h"
+#include "api/turns.h"
 
 #define CHUNK_OBJECT "chat.completion.chunk"
 
@@ -46,7 +47,7 @@ static bool read_request(vmt_job *job, struct chat *chat, vmt_conversation *conv
         return vmt_fault_rule(&job->fault, "top_logprobs", NULL,
                               "when using `top_logprobs`, `logprobs` must be set to true.");
     }
-    if (chat->calls == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
+    if (chat->calls.kind == VMT_TOOLS_NONE && job->api->config.exclude_tools_when_tool_choice_none) {
         conversation->tools = (vmt_json){0};
     }
     conversation->wants_echo = chat->echo;
@@ -64,7 +65,7 @@ static bool make_prompt(vmt_job *job, struct chat *chat, vmt_conversation *conve
               vmt_conversation_wish(job, conversation, &rules);
     if (ok) {
         job->num_prompts = 1;
-        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), chat->add_special_tokens);
+        ok = vmt_turns_encode(job, conversation, chat->add_special_tokens);
         job->prompts[0].text = (vmt_str){0};
     }
     if (ok && chat->return_prompt_text) {

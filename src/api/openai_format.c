@@ -14,7 +14,10 @@ void vmt_openai_begin(vmt_json_writer *w, const vmt_job *job, const char *object
 
 void vmt_openai_finish_reason(vmt_json_writer *w, const vmt_choice *choice) {
     vmt_json_key(w, "finish_reason");
-    vmt_json_c_str(w, vmt_choice_finish_name(choice));
+    /* vLLM's contract: a call that was named in the request ends as any answer does. */
+    const vmt_output_wish *wish = &choice->gen->job->output;
+    bool is_named = wish->named_tool.len && choice->finish == VMT_FINISH_STOP;
+    vmt_json_c_str(w, is_named ? "stop" : vmt_choice_finish_name(choice));
 }
 
 void vmt_openai_stop_reason(vmt_json_writer *w, const vmt_job *job, const vmt_choice *choice) {

@@ -1,4 +1,5 @@
 #include "api/prompt.h"
+#include "api/constraint.h"
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -247,12 +248,15 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
     for (uint32_t s = 0; s < job->n; s++) {
         if (!init_choice(job, &job->choices[prompt_idx * job->n + s], gen, s)) return false;
     }
+    const vmt_constraint *constraints;
+    if (!vmt_job_create_constraints(job, prompt_idx, &constraints)) return false;
     const vmt_generation_params params = {
         .prompt = prompt->tokens.ids,
         .num_prompt = (uint32_t)prompt->tokens.len,
         .n = job->n,
         .sampling = sampling,
         .priority = job->fields.priority,
+        .constraints = constraints,
         .cache_salt = job->cache_salt,
         .echo_only = options->echo_only,
         .pooling = options->pooling,
@@ -266,11 +270,25 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
     return vmt_fault_from_err(&job->fault, &err, NULL);
 }
 
+/* One more token ends the answer. */
+static bool add_stop_id(vmt_job *job, int32_t id) {
+    uint32_t count = job->sampling.num_stop_token_ids;
+    if (id < 0) return true;
+    int32_t *ids = vmt_job_alloc(job, (size_t)count + 1, sizeof *ids);
+    if (!ids) return false;
+    if (count) memcpy(ids, job->sampling.stop_token_ids, count * sizeof *ids);
+    ids[count] = id;
+    job->sampling.stop_token_ids = ids;
+    job->sampling.num_stop_token_ids = count + 1;
+    return true;
+}
+
 bool vmt_job_prepare(vmt_job *job, const vmt_prepare_options *options) {
     vmt_api *api = job->api;
     const vmt_sampling_context context = {&api->config, job->arena, vmt_engine_vocab(api->config.engine)};
     if (!vmt_sampling_resolve(&job->sampling, &job->fields, &context, options->logprobs, &job->fault))
         return false;
+    if (options->fim && !add_stop_id(job, vmt_fim_end(options->fim, api->config.tokenizer))) return false;
     if (options->echo_logprobs) job->sampling.num_prompt_logprobs = job->sampling.num_logprobs;
     if (!job->sampling.has_seed) {
         uint64_t state = api->config.default_seed + atomic_fetch_add(&api->num_seeds, 1);
@@ -294,6 +312,7 @@ bool vmt_job_prepare(vmt_job *job, const vmt_prepare_options *options) {
     job->choices = vmt_job_alloc(job, num_choices, sizeof *job->choices);
     if (!job->gens || !job->choices) return false;
     job->num_choices = (uint32_t)num_choices;
+    if (!vmt_job_compile_constraints(job)) return false;
     for (uint32_t i = 0; i < job->num_prompts; i++) {
         if (!create_generation(job, i, options)) return false;
     }

@@ -7,11 +7,12 @@
 #include <stdio.h>
 
 #define NAMESPACE_SEPARATOR "__"
+#define ECHO_BYTES_MAX      ((size_t)256 << 10) /* of one member */
 
 struct fields {
     vmt_str instructions, previous_response_id;
-    vmt_json input, tools, tool_choice, reasoning, text, prompt;
-    int64_t max_output_tokens;
+    vmt_json input, tools, tool_choice, reasoning, text, prompt, include;
+    int64_t max_output_tokens, top_logprobs;
     bool stream, store, background;
 };
 
@@ -25,6 +26,8 @@ static const vmt_field responses_table[] = {
     FIELD(OBJECT, reasoning),
     FIELD(OBJECT, text),
     FIELD(ANY, prompt),
+    FIELD(ARRAY, include),
+    {"top_logprobs", VMT_FIELD_INT, offsetof(struct fields, top_logprobs), "0 to 20", 0, 20, false},
     {"max_output_tokens", VMT_FIELD_INT, offsetof(struct fields, max_output_tokens), "at least 1", 1, UINT32_MAX,
      false},
     FIELD(BOOL, stream),
@@ -250,6 +253,7 @@ static void write_tool(vmt_json_writer *w, vmt_json tool, vmt_str name) {
     vmt_json_key(w, "name");
     vmt_json_str(w, name);
     vmt_chat_request_copy(w, tool, rest, VMT_COUNT(rest));
+    vmt_chat_request_strict(w, tool);
     vmt_json_end_object(w);
     vmt_json_end_object(w);
 }
@@ -348,7 +352,8 @@ static void write_format(vmt_json_writer *w, vmt_json format) {
     vmt_json_end_object(w);
 }
 
-/* Members of the response object that say again what was asked for, or what that amounts to. */
+/* Members of the response object that say again what was asked for, or what that amounts to.  Every event with the
+ * object repeats them, so what is very large is said as if it were not there. */
 static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *request) {
     static const struct {
         const char *name, *otherwise;
@@ -380,21 +385,29 @@ static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *reques
     for (size_t i = 0; i < VMT_COUNT(members); i++) {
         vmt_json value = vmt_json_member(body, vmt_str_from(members[i].name));
         vmt_json_key(&w, members[i].name);
-        if (vmt_json_exists(value) && !vmt_json_is_null(value)) {
-            vmt_json_value(&w, value);
-        } else {
-            vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
-        }
+        size_t begin = text.len;
+        bool need_comma = w.need_comma, is_given = vmt_json_exists(value) && !vmt_json_is_null(value);
+        if (is_given) vmt_json_value(&w, value);
+        if (is_given && text.len - begin <= ECHO_BYTES_MAX) continue;
+        text.len = begin;
+        w.need_comma = need_comma;
+        vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
     }
     request->echo = vmt_job_dup(job, text.failed ? VMT_STR("") : vmt_buf_str(&text));
     vmt_buf_free(&text);
     return request->echo.ptr != NULL;
 }
 
-static bool check(const struct fields *f, vmt_fault *fault) {
+static bool check(const struct fields *f, vmt_json body, vmt_fault *fault) {
+    vmt_str type = str_or_none(VMT_JSON_AT(f->text, "format"), "type");
     if (!vmt_json_exists(f->input)) return vmt_fault_schema(fault, "input", "body.input: Field required");
     if (vmt_json_exists(f->prompt)) {
         return vmt_fault_rule(fault, "prompt", NULL, "prompt template is not supported");
+    }
+    bool has_form = type.len > 0 && !vmt_str_eq_c(type, "text");
+    if (has_form && vmt_json_exists(VMT_JSON_AT(body, "structured_outputs"))) {
+        return vmt_fault_rule(fault, "structured_outputs", NULL,
+                              "text.format and structured_outputs can't both say what the answer is.");
     }
     if (f->background) {
         return vmt_fault_rule(fault, "background", NULL, "background responses are not supported.");
@@ -421,6 +434,7 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
         "request_id",
         "priority",
         "structured_outputs",
+        "thinking_token_budget",
         "chat_template_kwargs",
         "parallel_tool_calls",
         "include_reasoning",
@@ -441,6 +455,15 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
     return true;
 }
 
+static bool wants_logprobs(vmt_json include) {
+    vmt_json element;
+    vmt_str word;
+    for (vmt_json_iter it = vmt_json_iter_begin(include); vmt_json_iter_next(&it, NULL, &element);) {
+        if (vmt_json_get_str(element, &word) && vmt_str_eq_c(word, "message.output_text.logprobs")) return true;
+    }
+    return false;
+}
+
 bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_buf *chat_body) {
     vmt_json body;
     struct fields f = {.max_output_tokens = VMT_FIELD_UNSET, .store = true};
@@ -448,10 +471,13 @@ bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_b
     vmt_json_writer_init(&w, chat_body);
     if (!vmt_job_parse_json(job, vmt_buf_str(&job->body), "body", &body) ||
         !vmt_fields_read(responses_table, VMT_COUNT(responses_table), body, &f, &job->fault) ||
-        !check(&f, &job->fault) || !write_body(job, &f, body, request, &w) || !make_echo(job, body, request)) {
+        !check(&f, body, &job->fault) || !write_body(job, &f, body, request, &w) ||
+        !make_echo(job, body, request)) {
         return false;
     }
+    job->format_param = "text.format";
     request->max_output_tokens = f.max_output_tokens;
+    request->top_logprobs = wants_logprobs(f.include) ? f.top_logprobs : VMT_LOGPROBS_NONE;
     request->stream = f.stream;
     request->store = f.store;
     return true;

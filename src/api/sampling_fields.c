@@ -17,6 +17,8 @@
     {#name, VMT_FIELD_##kind, offsetof(vmt_sampling_fields, name), text, min, max, false}
 #define OPEN_RANGE(kind, name, text, min, max) \
     {#name, VMT_FIELD_##kind, offsetof(vmt_sampling_fields, name), text, min, max, true}
+#define STRUCTURED(kind, name) \
+    {#name, VMT_FIELD_##kind, offsetof(vmt_sampling_fields, structured.name), NULL, 0, 0, false}
 
 static const vmt_field fields_table[] = {
     /* of every request: NUM_REQUEST_FIELDS */
@@ -51,14 +53,15 @@ static const vmt_field fields_table[] = {
     FIELD(BOOL, skip_special_tokens),
     FIELD(BOOL, return_token_ids),
     FIELD(BOOL, return_tokens_as_token_ids),
-    FIELD(OBJECT, response_format),
-    FIELD(OBJECT, structured_outputs),
-    FIELD(ANY, guided_json),
-    FIELD(ANY, guided_regex),
-    FIELD(ANY, guided_choice),
-    FIELD(ANY, guided_grammar),
+    STRUCTURED(OBJECT, response_format),
+    STRUCTURED(OBJECT, structured_outputs),
+    STRUCTURED(ANY, guided_json),
+    STRUCTURED(ANY, guided_regex),
+    STRUCTURED(ANY, guided_choice),
+    STRUCTURED(ANY, guided_grammar),
+    STRUCTURED(ANY, guided_whitespace_pattern),
     FIELD(ARRAY, logprob_token_ids),
-    FIELD(ANY, thinking_token_budget),
+    RANGE(INT, thinking_token_budget, "a non-negative value or -1", -1, UINT32_MAX),
     FIELD(OBJECT, repetition_detection),
     FIELD(BOOL, use_beam_search),
 };
@@ -88,28 +91,11 @@ static bool check_cache_salt(vmt_str salt, vmt_fault *fault) {
 
 /* Fields that are understood but have no implementation behind them yet. */
 static bool refuse_unsupported(const vmt_sampling_fields *f, vmt_fault *fault) {
-    vmt_str type = {0};
-    if (vmt_json_exists(f->response_format)) {
-        if (!vmt_json_get_str(VMT_JSON_AT(f->response_format, "type"), &type)) {
-            return vmt_fault_schema(fault, "response_format", "body.response_format.type: Field required");
-        }
-        if (!vmt_str_eq_c(type, "text")) {
-            return vmt_fault_rule(fault, "response_format", NULL,
-                                  "response_format of type '%.*s' is not supported yet.",
-                                  (int)VMT_MIN(type.len, 64), type.ptr);
-        }
-    }
     const struct {
         const char *name;
         bool given;
     } refused[] = {
-        {"structured_outputs", vmt_json_exists(f->structured_outputs)},
-        {"guided_json", vmt_json_exists(f->guided_json)},
-        {"guided_regex", vmt_json_exists(f->guided_regex)},
-        {"guided_choice", vmt_json_exists(f->guided_choice)},
-        {"guided_grammar", vmt_json_exists(f->guided_grammar)},
         {"logprob_token_ids", vmt_json_exists(f->logprob_token_ids)},
-        {"thinking_token_budget", vmt_json_exists(f->thinking_token_budget)},
         {"repetition_detection", vmt_json_exists(f->repetition_detection)},
         {"use_beam_search", f->use_beam_search},
     };
@@ -135,6 +121,7 @@ static void set_defaults(vmt_sampling_fields *f) {
         .prompt_logprobs = VMT_FIELD_UNSET,
         .truncate_prompt_tokens = VMT_FIELD_UNSET,
         .stream_interval = 1,
+        .thinking_token_budget = VMT_FIELD_UNSET,
         .skip_special_tokens = true,
     };
 }

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/fields.h"
+#include "api/structured_fields.h"
 #include "text/stop.h"
 
 #define VMT_REQUEST_STOP_STRINGS_MAX VMT_STOP_STRINGS_MAX
@@ -22,9 +23,9 @@ typedef struct vmt_sampling_fields {
     vmt_json stop, stop_token_ids, logit_bias, allowed_token_ids, bad_words;
     bool include_stop_str_in_output, ignore_eos, skip_special_tokens, return_token_ids, return_tokens_as_token_ids;
     vmt_str truncation_side, request_id, cache_salt;
-    vmt_json response_format, structured_outputs;
-    vmt_json guided_json, guided_regex, guided_choice, guided_grammar;
-    vmt_json logprob_token_ids, thinking_token_budget, repetition_detection;
+    vmt_structured_fields structured;
+    int64_t thinking_token_budget; /* VMT_FIELD_UNSET or -1: none */
+    vmt_json logprob_token_ids, repetition_detection;
     bool use_beam_search;
 } vmt_sampling_fields;
 

@@ -2,40 +2,50 @@
 #include "backend/cuda/cuda.h"
 #include "backend/host/host.h"
 #include "backend/metal/metal_gpu.h"
+#include "base/log.h"
 #include "base/str.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- drivers */
 
 struct driver {
     const char *name;
-    vmt_status (*open)(vmt_gpu **out, vmt_err *err);
+    vmt_status (*open)(vmt_gpu **out, const char *argument, vmt_err *err); /* argument: behind ':', or NULL */
 };
-static vmt_status open_host(vmt_gpu **out, vmt_err *err) {
+
+static vmt_status open_metal(vmt_gpu **out, const char *argument, vmt_err *err) {
+    return vmt_metal_gpu_open(out, err);
+}
+static vmt_status open_host(vmt_gpu **out, const char *argument, vmt_err *err) {
     return vmt_host_gpu_open(out, NULL, err);
 }
-
-static vmt_status open_cuda(vmt_gpu **out, vmt_err *err) {
-    return vmt_cuda_gpu_open(out, NULL, err);
+static vmt_status open_cuda(vmt_gpu **out, const char *argument, vmt_err *err) {
+    return vmt_cuda_gpu_open(out, &(vmt_cuda_config){.cache_dir = argument}, err);
 }
 
 static const struct driver drivers[] = {
-    {"metal", vmt_metal_gpu_open},
+    {"metal", open_metal},
     {"cuda", open_cuda},
     {"host", open_host},
 };
 
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err) {
+    size_t len = strcspn(name, ":");
+    const char *argument = name[len] == ':' ? name + len + 1 : NULL;
     *out = NULL;
     for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
-        if (strcmp(drivers[i].name, name) == 0) return drivers[i].open(out, err);
+        const struct driver *d = &drivers[i];
+        if (strlen(d->name) == len && memcmp(d->name, name, len) == 0) return d->open(out, argument, err);
     }
     return vmt_fail(err, VMT_E_UNSUPPORTED, "there is no GPU driver named \"%s\"", name);
 }
 
 void vmt_gpu_close(vmt_gpu *gpu) {
-    if (gpu != NULL) gpu->vt->close(gpu);
+    if (gpu == NULL) return;
+    free(gpu->distrusted);
+    gpu->vt->close(gpu);
 }
 
 /* ---- memory */
@@ -68,7 +78,35 @@ vmt_status vmt_gpu_pipeline_get(vmt_gpu *gpu, const char *kernel, vmt_gpu_pipeli
     const vmt_kernel *row = vmt_kernel_find(kernel);
     *out = NULL;
     if (row == NULL) return vmt_fail(err, VMT_E_NOT_FOUND, "there is no kernel named %s", kernel);
-    return gpu->vt->pipeline(gpu, row, out, err);
+    if (!vmt_gpu_trusts(gpu, kernel)) {
+        return vmt_fail(err, VMT_E_UNSUPPORTED, "kernel %s does not work on %s", kernel, gpu->caps.name);
+    }
+    vmt_err why = {0};
+    vmt_status status = gpu->vt->pipeline(gpu, row, out, &why);
+    if (status == VMT_E_UNSUPPORTED) vmt_gpu_distrust(gpu, row, why.msg);
+    return status == VMT_OK ? VMT_OK : vmt_fail(err, status, "%s", why.msg);
+}
+
+static uint32_t idx_of(const vmt_kernel *kernel) {
+    uint32_t i = 0;
+    while (i < vmt_kernel_count() && vmt_kernel_at(i) != kernel) i++;
+    return i;
+}
+
+void vmt_gpu_distrust(vmt_gpu *gpu, const vmt_kernel *kernel, const char *reason) {
+    uint32_t idx = idx_of(kernel), count = vmt_kernel_count();
+    if (idx == count) return; /* of tests alone */
+    if (gpu->distrusted == NULL) gpu->distrusted = calloc(count, 1);
+    VMT_ASSERT(gpu->distrusted != NULL);
+    if (gpu->distrusted[idx]) return;
+    gpu->distrusted[idx] = 1;
+    vmt_log_warn("event=kernel_distrusted device=%s kernel=%s reason=\"%.200s\"", gpu->driver, kernel->name,
+                 reason);
+}
+
+bool vmt_gpu_trusts(const vmt_gpu *gpu, const char *kernel) {
+    const vmt_kernel *row = gpu->distrusted != NULL ? vmt_kernel_find(kernel) : NULL;
+    return row == NULL || !gpu->distrusted[idx_of(row)];
 }
 
 /* ---- command buffers */

@@ -81,12 +81,14 @@ struct vmt_gpu {
     const char *driver; /* "metal", "host", "cuda" */
     vmt_gpu_caps caps;
     vmt_gpu_counts counts;
+    uint8_t *distrusted; /* [vmt_kernel_count()] or NULL: none is */
 };
 struct vmt_gpu_pipeline {
     const vmt_kernel *kernel;
 };
 
-/* name: "metal", "cuda" or "host".  VMT_E_UNSUPPORTED: it can't be had here, and why. */
+/* name: "metal", "cuda" or "host"; "cuda:/some/folder" keeps compiled kernels in that folder, which exists.
+ * VMT_E_UNSUPPORTED: it can't be had here, and why. */
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err);
 void vmt_gpu_close(vmt_gpu *gpu); /* waits for what runs; after every buffer was released; NULL is fine */
 
@@ -101,6 +103,11 @@ void vmt_gpu_release(vmt_gpu *gpu, vmt_buffer *buffer); /* an all-zero buffer is
 /* The kernel of that name, compiled if it was not yet.  VMT_E_NOT_FOUND: there is none; VMT_E_UNSUPPORTED: it does not
  * compile here; err has the kernel's name and the compiler's first message. */
 vmt_status vmt_gpu_pipeline_get(vmt_gpu *gpu, const char *kernel, vmt_gpu_pipeline **out, vmt_err *err);
+
+/* A kernel that was found wrong on this device is not handed out any more: pipeline_get() fails, and ops that have
+ * another way take it.  One that does not compile is distrusted by itself.  Each is logged once, with its reason. */
+void vmt_gpu_distrust(vmt_gpu *gpu, const vmt_kernel *kernel, const char *reason);
+bool vmt_gpu_trusts(const vmt_gpu *gpu, const char *kernel); /* true for names that there are none of */
 
 /* Encoding.  begin() opens a command buffer, commit() closes it and gives its ticket (1, 2, ...). */
 vmt_status vmt_gpu_begin(vmt_gpu *gpu, vmt_err *err);

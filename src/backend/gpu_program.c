@@ -169,3 +169,15 @@ vmt_gpu_program_stats vmt_gpu_program_get_stats(const vmt_gpu_program *program, 
     }
     return stats;
 }
+
+uint32_t vmt_gpu_program_kernels(const vmt_gpu_program *program, const uint32_t *counts, const vmt_kernel **out,
+                                 uint32_t num_max) {
+    uint32_t num = 0;
+    for (uint32_t i = 0; i < program->num_entries; i++) {
+        const struct entry *e = &program->entries[i];
+        if (e->count != VMT_COUNT_FIXED && counts[e->count] == 0) continue;
+        if (num < num_max) out[num] = e->dispatch.pipeline->kernel;
+        num++;
+    }
+    return num;
+}

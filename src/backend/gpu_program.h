@@ -51,6 +51,8 @@ void vmt_gpu_program_destroy(vmt_gpu_program *program); /* NULL is fine */
  * VMT_E_INVALID names the kernel and what does not fit. */
 vmt_status vmt_gpu_program_add(vmt_gpu_program *program, const vmt_gpu_op *op, vmt_err *err);
 
+vmt_gpu *vmt_gpu_program_gpu(const vmt_gpu_program *program);
+
 /* Encodes the program into the open command buffer.  counts [VMT_NUM_STEP_COUNTS]; counts[VMT_COUNT_FIXED] is not
  * read. */
 void vmt_gpu_program_replay(vmt_gpu_program *program, const uint32_t *counts);
@@ -61,5 +63,9 @@ typedef struct vmt_gpu_program_stats {
 } vmt_gpu_program_stats;
 /* Of what a replay with these counts does. */
 vmt_gpu_program_stats vmt_gpu_program_get_stats(const vmt_gpu_program *program, const uint32_t *counts);
+/* The kernels that a replay with these counts dispatches, in order and as often as it does; how many there are, which
+ * may be more than the first num_max that are written. */
+uint32_t vmt_gpu_program_kernels(const vmt_gpu_program *program, const uint32_t *counts, const vmt_kernel **out,
+                                 uint32_t num_max);
 
 #endif

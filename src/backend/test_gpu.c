@@ -1,5 +1,4 @@
 #include "backend/test_gpu.h"
-#include "backend/cuda/cuda.h"
 #include "backend/metal/metal_gpu.h"
 #include "backend/metal/mock_metal.h"
 
@@ -11,7 +10,6 @@ extern const vmt_kernel vmt_test_kernels[];
 extern const uint32_t vmt_test_kernels_count;
 
 static const char *driver = "host";
-static const char *cache_dir; /* of compiled kernels, for CUDA */
 
 /* The Metal driver over a mock of Metal that runs kernels on the host driver. */
 static vmt_gpu *under_mock; /* the host driver's device while a mock runs */
@@ -39,12 +37,9 @@ static bool end_mock(void) {
 vmt_gpu *vmt_test_gpu_open(vmt_test *t) {
     vmt_gpu *gpu;
     vmt_err err = {0};
-    vmt_cuda_config config = {.cache_dir = cache_dir};
     if (!end_mock()) vmt_test_fail(t, __FILE__, __LINE__, "the case before this one broke Metal's rules");
     bool is_mock = strcmp(driver, "mock") == 0;
-    vmt_status status = is_mock             ? open_mock(&gpu, &err)
-                        : cache_dir != NULL ? vmt_cuda_gpu_open(&gpu, &config, &err)
-                                            : vmt_gpu_open(&gpu, driver, &err);
+    vmt_status status = is_mock ? open_mock(&gpu, &err) : vmt_gpu_open(&gpu, driver, &err);
     if (status == VMT_E_UNSUPPORTED) vmt_test_skip(t, "%s", err.msg);
     if (status != VMT_OK) vmt_test_fail(t, __FILE__, __LINE__, "%s: %s", driver, err.msg);
     return gpu;
@@ -87,8 +82,7 @@ int vmt_test_gpu_run(const char *file, const vmt_test_case *cases, int argc, cha
     for (size_t i = 0; i < VMT_COUNT(drivers) && argc > 1; i++) {
         size_t len = strlen(drivers[i]);
         if (strncmp(argv[1], drivers[i], len) != 0 || (argv[1][len] != 0 && argv[1][len] != ':')) continue;
-        driver = drivers[i];
-        if (argv[1][len] == ':') cache_dir = argv[1] + len + 1;
+        driver = argv[1];
         argv[1] = argv[0];
         argv++;
         argc--;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define FAKE_BYTES_MAX   ((size_t)64 << 20) /* scripts of --fake-model */
+#define FAKE_CONTEXT_MAX 131072u            /* that --max-model-len may ask for with them */
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
@@ -65,13 +66,17 @@ static vmt_status open_config(vmt_bundle *bundle, vmt_err *err) {
     return status;
 }
 
-vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
     *out = (vmt_bundle){.arena = vmt_arena_create(BUNDLE_ARENA_MAX)};
     if (out->arena == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to open a model");
     vmt_buf_init(&out->tokenizer_config_json, 0);
     VMT_TRY(find_model(out, options, err));
     VMT_TRY(vmt_weight_file_open(&out->weights, out->path, err));
-    VMT_TRY(open_config(out, err));
+    return open_config(out, err);
+}
+
+vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(vmt_bundle_open_shape(out, options, err));
     VMT_TRY(vmt_bundle_open_tokenizer(out, options, err));
     VMT_TRY(vmt_bundle_open_template(out, options, err));
     VMT_TRY(vmt_bundle_open_defaults(out, options, err));
@@ -82,10 +87,11 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
                           vmt_err *err) {
     uint32_t context = bundle->config->context_max;
     uint32_t wanted = options->max_model_len > 0 ? (uint32_t)VMT_MIN(options->max_model_len, UINT32_MAX) : context;
-    if (options->max_model_len > (int64_t)context) {
+    uint32_t limit = options->fake_model.len ? VMT_MAX(context, FAKE_CONTEXT_MAX) : context;
+    if (options->max_model_len > (int64_t)limit) {
         return vmt_fail_param(err, VMT_E_INVALID, "--max-model-len",
                               "--max-model-len is %lld, the model's context is %u tokens",
-                              (long long)options->max_model_len, context);
+                              (long long)options->max_model_len, limit);
     }
     kv->block_size = bundle->block_size = (uint32_t)options->block_size;
     kv->dtype = bundle->kv_dtype;
@@ -95,7 +101,7 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     kv->logits_max =
         bundle->config->headless ? kv->tokens_max : (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
     kv->seqs_max = (uint32_t)options->max_num_seqs;
-    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle);
+    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle, options);
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
     uint64_t budget;
@@ -155,7 +161,7 @@ static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
         .tokenizer = bundle->tokenizer,
         .eos_id = bundle->num_eos_ids ? bundle->eos_ids[0] : vmt_tokenizer_eos(bundle->tokenizer),
         .vocab = real.vocab,
-        .max_model_len = real.max_model_len,
+        .max_model_len = bundle->max_model_len,
         .num_blocks = bundle->num_blocks,
         .block_size = bundle->block_size,
     };
@@ -194,7 +200,7 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
     bundle->weight_bytes = vmt_model_weight_bytes(bundle->model);
     vmt_model_kv_options kv = {0};
     VMT_TRY(size_kv(bundle, options, &kv, err));
-    VMT_TRY(vmt_model_kv_create(bundle->model, &kv, err));
+    VMT_TRY(vmt_bundle_create_kv(bundle, &kv, err));
     log_memory(bundle);
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }

@@ -28,6 +28,7 @@ typedef struct vmt_bundle_options {
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
+    int64_t step_timeout_ms;             /* of a GPU; 0: a minute, an hour for the host driver */
     int64_t threads;                     /* 0: one per core */
     vmt_str runner;                      /* auto | generate | pooling */
     vmt_str convert;                     /* auto | none | embed | classify */
@@ -78,7 +79,10 @@ typedef struct vmt_bundle {
     vmt_dtype kv_dtype;
 } vmt_bundle;
 
-/* Finds (fetching if need be) and opens the text half: path, config, tokenizer, template.  `tokenize` stops here. */
+/* Finds (fetching if need be) and opens what says the model's shape: path, mapped weights, config.  `bench predict`
+ * stops here. */
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
+/* The same, and the text half: tokenizer, template, defaults.  `tokenize` stops here. */
 vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
 /* Loads weights, sizes the KV cache from the memory budget, and logs the plan: what goes where, what was reduced. */
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Without an explicit figure the cache takes at most this much of a machine that others use too. */
 #define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
@@ -42,7 +43,8 @@ vmt_status vmt_bundle_open_device(vmt_bundle *bundle, const vmt_bundle_options *
     return vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err);
 }
 
-uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle) {
+uint64_t vmt_bundle_step_timeout_ns(const vmt_bundle *bundle, const vmt_bundle_options *options) {
+    if (options->step_timeout_ms > 0) return (uint64_t)options->step_timeout_ms * 1000000u;
     return is_host(bundle) ? SLOW_STEP_TIMEOUT_NS : STEP_TIMEOUT_NS;
 }
 
@@ -72,8 +74,19 @@ vmt_status vmt_bundle_open_model(vmt_bundle *bundle, const vmt_bundle_options *o
         }
         return vmt_model_open(&bundle->model, bundle->config, bundle->weights, bundle->backend, progress, err);
     }
-    return vmt_model_open_gpu(&bundle->model, bundle->config, bundle->weights, bundle->gpu,
-                              type_named(options->dtype), err);
+    VMT_TRY(vmt_model_open_gpu(&bundle->model, bundle->config, bundle->weights, bundle->gpu,
+                               type_named(options->dtype), err));
+    /* Where the system compiles the kernels, with a compiler that is not ours to choose. */
+    bool may_differ = strcmp(bundle->gpu->driver, "metal") == 0;
+    return may_differ ? vmt_model_check_gpu(bundle->model, err) : VMT_OK;
+}
+
+vmt_status vmt_bundle_create_kv(vmt_bundle *bundle, const vmt_model_kv_options *kv, vmt_err *err) {
+    vmt_err why = {0};
+    vmt_status status = vmt_model_kv_create(bundle->model, kv, &why);
+    if (status == VMT_OK) return VMT_OK;
+    bool can_not = bundle->gpu != NULL && status == VMT_E_UNSUPPORTED;
+    return vmt_fail(err, status, "%s%s", why.msg, can_not ? "; --device cpu runs without a GPU" : "");
 }
 
 vmt_status vmt_bundle_choose_kv_dtype(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/command_error.h"
 #include "cli/commands.h"
+#include "cli/doctor_checks.h"
 #include "cli/environment.h"
 #include "cli/model_argument.h"
 
@@ -17,6 +18,29 @@
 
 #define ARENA_MAX    ((size_t)1 << 20)
 #define FILES_WANTED 2048 /* connections of a busy server, with some to spare */
+
+typedef struct doctor_options {
+    bool self_test;
+    vmt_str device;
+} doctor_options;
+
+static const doctor_options defaults = {.device = {"auto", 4}};
+
+static const vmt_flag flags[] = {
+    {.name = "self-test",
+     .kind = VMT_FLAG_BOOL,
+     .group = "Self-test",
+     .help = "check every GPU kernel against its reference instead",
+     .offset = offsetof(doctor_options, self_test)},
+    {.name = "device",
+     .kind = VMT_FLAG_STR,
+     .group = "Self-test",
+     .value = "DEVICE",
+     .help = "whose kernels: auto is metal on a Mac, else host",
+     .default_text = "auto",
+     .choices = "auto|metal|cuda|host",
+     .offset = offsetof(doctor_options, device)},
+};
 
 struct doctor {
     vmt_arena *arena;
@@ -141,10 +165,11 @@ static void show_model(struct doctor *d) {
     vmt_buf_free(&path);
 }
 
-static int run(const void *options) {
+static int run(const void *opts) {
+    const doctor_options *options = opts;
+    if (options->self_test) return vmt_doctor_self_test(options->device);
     struct doctor d = {.arena = vmt_arena_create(ARENA_MAX)};
     vmt_err err = {0};
-    (void)options;
     if (d.arena == NULL) return vmt_command_fail("doctor", VMT_E_NO_MEMORY, &err);
     line("vmetal", "%s", VMT_VERSION);
     show_hardware(&d);
@@ -163,6 +188,11 @@ static int run(const void *options) {
 const vmt_command vmt_doctor_command = {
     .name = "doctor",
     .summary = "shows what this machine offers and what is missing",
-    .usage = "vmetal doctor",
+    .usage = "vmetal doctor [flags]",
+    .flags = flags,
+    .num_flags = VMT_COUNT(flags),
+    .example = "vmetal doctor --self-test",
     .run = run,
+    .defaults = &defaults,
+    .options_bytes = sizeof(doctor_options),
 };

@@ -29,20 +29,34 @@ struct vmt_scripted_runner {
     size_t logits_cap; /* floats */
 };
 
+static vmt_status add_text(vmt_scripted_runner *r, struct script *script, vmt_str text, vmt_err *err) {
+    return vmt_tokenizer_encode(r->config.tokenizer, text, (vmt_encode_options){0}, &script->tokens, err);
+}
+
+static vmt_status add_texts(vmt_scripted_runner *r, struct script *script, vmt_json given, vmt_err *err) {
+    vmt_json piece;
+    vmt_str text;
+    if (vmt_json_get_str(given, &text)) return add_text(r, script, text, err);
+    if (vmt_json_typeof(given) != VMT_JSON_ARRAY) {
+        return vmt_fail(err, VMT_E_INVALID, "script %u has no \"text\"", r->num_scripts);
+    }
+    for (vmt_json_iter it = vmt_json_iter_begin(given); vmt_json_iter_next(&it, NULL, &piece);) {
+        if (!vmt_json_get_str(piece, &text)) {
+            return vmt_fail(err, VMT_E_INVALID, "script %u has a piece of text that is no string", r->num_scripts);
+        }
+        VMT_TRY(add_text(r, script, text, err));
+    }
+    return VMT_OK;
+}
+
 static vmt_status read_script(vmt_scripted_runner *r, vmt_str line, vmt_err *err) {
     vmt_json_doc *doc = NULL;
-    struct script *script = &r->scripts[r->num_scripts];
-    vmt_str text, match = {0};
+    struct script *script = &r->scripts[r->num_scripts++];
+    vmt_str match = {0};
     VMT_TRY(vmt_json_parse(&doc, line, err));
-    vmt_status status = VMT_OK;
-    if (!vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "text"), &text)) {
-        status = vmt_fail(err, VMT_E_INVALID, "script %u has no string \"text\"", r->num_scripts + 1);
-    } else {
-        vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "match"), &match);
-        vmt_buf_append(&script->match, match);
-        r->num_scripts++;
-        status = vmt_tokenizer_encode(r->config.tokenizer, text, (vmt_encode_options){0}, &script->tokens, err);
-    }
+    vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "match"), &match);
+    vmt_buf_append(&script->match, match);
+    vmt_status status = add_texts(r, script, VMT_JSON_AT(vmt_json_root(doc), "text"), err);
     vmt_json_doc_destroy(doc);
     return status;
 }
@@ -107,7 +121,7 @@ void vmt_scripted_runner_destroy(vmt_scripted_runner *r) {
 struct row {
     const vmt_batch *batch;
     uint32_t seq_idx, len;
-    bool is_decode;
+    uint32_t num_new; /* of len: this step's */
 };
 
 static size_t slot_of(const vmt_scripted_runner *r, const struct row *row, uint32_t position) {
@@ -135,11 +149,22 @@ static struct said choose(vmt_scripted_runner *r, const struct row *row) {
     return (struct said){-1, 0};
 }
 
+/* The new tokens go on with what was being said: one token of whatever kind, or several of the script. */
+static bool goes_on(const vmt_scripted_runner *r, const struct row *row, struct said before) {
+    if (before.script < 0 || row->num_new == 1) return before.script >= 0;
+    const vmt_tokens *script = &r->scripts[before.script].tokens;
+    for (uint32_t i = 0; i < row->num_new; i++) {
+        int32_t id = r->slots[slot_of(r, row, row->len - row->num_new + i)];
+        if (before.idx + i >= script->len || script->ids[before.idx + i] != id) return false;
+    }
+    return true;
+}
+
 static int32_t next_token(vmt_scripted_runner *r, const struct row *row) {
     struct said now = {-1, 0};
-    if (row->is_decode && row->len >= 2) {
-        struct said before = r->said[slot_of(r, row, row->len - 2)];
-        if (before.script >= 0) now = (struct said){before.script, before.idx + 1};
+    if (row->len > row->num_new) {
+        struct said before = r->said[slot_of(r, row, row->len - row->num_new - 1)];
+        if (goes_on(r, row, before)) now = (struct said){before.script, before.idx + row->num_new};
     }
     if (now.script < 0) now = choose(r, row);
     r->said[slot_of(r, row, row->len - 1)] = now;
@@ -161,13 +186,13 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
         r->slots[batch->slot_mapping[i]] = batch->token_ids[i];
         r->said[batch->slot_mapping[i]].script = -1;
     }
-    memset(r->logits, 0, need * sizeof *r->logits);
+    if (need) memset(r->logits, 0, need * sizeof *r->logits);
     uint32_t k = 0;
     for (uint32_t i = 0; i < batch->num_seqs; i++) {
         uint32_t begin = batch->cu_seqlens_q[i], end = batch->cu_seqlens_q[i + 1];
         for (; k < batch->num_logits && batch->logit_rows[k] < end; k++) {
-            const struct row row = {batch, i, batch->seq_lens[i] - (end - 1 - batch->logit_rows[k]),
-                                    end - begin == 1};
+            uint32_t num_after = end - 1 - batch->logit_rows[k];
+            const struct row row = {batch, i, batch->seq_lens[i] - num_after, end - begin - num_after};
             int32_t id = next_token(r, &row);
             if (id >= 0 && (uint32_t)id < vocab) r->logits[(size_t)k * vocab + (uint32_t)id] = PEAK;
         }

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 
+#define VMT_CONSTRAINT_FORCED_MAX   32u /* tokens that forced() gives at once */
 #define VMT_CONSTRAINT_WORDS(vocab) (((vocab) + 31u) / 32u)
 
 typedef struct vmt_constraint {
@@ -20,6 +21,9 @@ typedef struct vmt_constraint {
     vmt_status (*accept)(void *self, int32_t token_id, vmt_err *err);
     /* Nothing may follow what was accepted. */
     bool (*is_ended)(const void *self);
+    /* After accept(): tokens that come next whatever the model says, num_max at most, into ids; they count as accepted.
+     * The engine computes them together instead of one a step.  May be NULL. */
+    uint32_t (*forced)(void *self, int32_t *ids, uint32_t num_max);
 } vmt_constraint;
 
 #endif

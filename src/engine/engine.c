@@ -329,6 +329,11 @@ uint32_t vmt_engine_vocab(const vmt_engine *engine) {
     return engine->runner.vocab;
 }
 
+const int32_t *vmt_engine_eos_ids(const vmt_engine *engine, uint32_t *num_ids) {
+    *num_ids = engine->config.num_eos_ids;
+    return engine->config.eos_ids;
+}
+
 vmt_generation_limits vmt_engine_limits(const vmt_engine *engine) {
     return (vmt_generation_limits){
         .inbox = engine->inbox,

@@ -94,6 +94,7 @@ typedef struct vmt_output_token {
     float logprob;                /* of token_id; 0 when none were asked for */
     uint32_t rank;                /* 1 is the most likely */
     bool is_end;                  /* it ended its sequence: vmt_generation_finish() will say how, if not yet */
+    bool is_end_mark;             /* and it did so by being an end-of-sequence or stop id: no part of the text */
     const vmt_token_logprob *top; /* [num_top] most likely first; valid until the next call for this sequence */
     uint32_t num_top;
 } vmt_output_token;
@@ -140,5 +141,7 @@ vmt_engine_stats vmt_engine_get_stats(vmt_engine *engine);
 void vmt_engine_reset_prefix_cache(vmt_engine *engine);
 uint32_t vmt_engine_max_model_len(const vmt_engine *engine);
 uint32_t vmt_engine_vocab(const vmt_engine *engine);
+/* [*num_ids] the model's end-of-sequence ids; the engine's own. */
+const int32_t *vmt_engine_eos_ids(const vmt_engine *engine, uint32_t *num_ids);
 
 #endif

@@ -725,7 +725,7 @@ static void forgets_prefixes_when_told(vmt_test *t) {
 struct toy {
     uint32_t step, len_max, len, fail_at;
     bool allows_nothing, is_free, refuses;
-    uint32_t num_masks;
+    uint32_t num_masks, num_forced_each, num_forced;
 };
 
 static vmt_status toy_mask(void *self, uint32_t *bits, uint32_t num_words, bool *is_free, vmt_err *err) {
@@ -753,8 +753,18 @@ static bool toy_is_ended(const void *self) {
     return toy->len >= toy->len_max;
 }
 
+/* After each token, so many of `step`, until len_max. */
+static uint32_t toy_forced(void *self, int32_t *ids, uint32_t num_max) {
+    struct toy *toy = self;
+    uint32_t n = VMT_MIN(VMT_MIN(toy->num_forced_each, num_max), toy->len_max - VMT_MIN(toy->len, toy->len_max));
+    for (uint32_t i = 0; i < n; i++) ids[i] = (int32_t)toy->step;
+    toy->len += n;
+    toy->num_forced += n;
+    return n;
+}
+
 static vmt_constraint constraint_of(struct toy *toy) {
-    return (vmt_constraint){toy, toy_mask, toy_accept, toy_is_ended};
+    return (vmt_constraint){toy, toy_mask, toy_accept, toy_is_ended, toy_forced};
 }
 
 static void constraints_mask_and_end_each_sequence(vmt_test *t) {
@@ -809,6 +819,60 @@ static void a_mask_wins_over_other_edits(vmt_test *t) {
     read_all(rig);
     vmt_expect_eq(t, rig->texts[gen]->len, 3);
     for (uint32_t i = 0; i < 3; i++) vmt_expect_eq(t, rig->texts[gen]->tokens[i], 0);
+    close_rig(rig);
+}
+
+/* Forced tokens stand in the text, cost no masks, and what follows them is what would follow if they had been sampled;
+ * with preemptions, and with a reader that is late. */
+static void forced_tokens_are_computed_together(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    struct toy toys[3] = {{.step = 3, .len_max = 40, .num_forced_each = 5},
+                          {.step = 5, .len_max = 1000, .num_forced_each = 40},
+                          {.step = 2, .len_max = 30, .num_forced_each = 1}};
+    vmt_constraint constraints[3];
+    for (int i = 0; i < 3; i++) constraints[i] = constraint_of(&toys[i]);
+    rig->config.sched.num_blocks = 60;
+    rig->config.sched.max_model_len = 400;
+    open_rig(rig);
+    start_rig(rig);
+    for (uint32_t i = 0; i < 12; i++) {
+        vmt_generation_params other = params_of(rig, 60 + i, (int32_t)i);
+        other.sampling.max_tokens = 60;
+        submit(rig, other);
+    }
+    vmt_generation_params p = params_of(rig, 9, 4);
+    p.n = 3;
+    p.constraints = constraints;
+    p.sampling.temperature = 1;
+    p.sampling.max_tokens = 300;
+    uint32_t gen = submit(rig, p);
+    read_all(rig);
+    static const uint32_t wanted[] = {40, 300, 30};
+    for (uint32_t k = 0; k < 3; k++) {
+        const struct text *text = &rig->texts[gen][k];
+        vmt_expect_eq(t, text->len, wanted[k]);
+        vmt_expect_eq(t, text->finish, k == 1 ? VMT_FINISH_LENGTH : VMT_FINISH_STOP);
+        vmt_expect(t, toys[k].num_forced > 0);
+        vmt_expect_eq(t, toys[k].num_masks + toys[k].num_forced, text->len);
+        for (uint32_t i = 0; i < text->len; i++) vmt_expect_eq(t, text->tokens[i] % (int32_t)toys[k].step, 0);
+    }
+    close_rig(rig);
+}
+
+static void no_tokens_are_forced_beside_logprobs(vmt_test *t) {
+    struct rig *rig = rig_of(t);
+    struct toy toy = {.step = 3, .len_max = 20, .num_forced_each = 5};
+    vmt_constraint constraint = constraint_of(&toy);
+    open_rig(rig);
+    start_rig(rig);
+    vmt_generation_params p = params_of(rig, 9, 4);
+    p.constraints = &constraint;
+    p.sampling.num_logprobs = 0;
+    p.sampling.max_tokens = 30;
+    uint32_t gen = submit(rig, p);
+    read_all(rig);
+    vmt_expect_eq(t, rig->texts[gen]->len, 20);
+    vmt_expect_eq(t, toy.num_forced, 0);
     close_rig(rig);
 }
 
@@ -972,6 +1036,8 @@ static const vmt_test_case cases[] = {
     {"forgets_prefixes_when_told", forgets_prefixes_when_told},
     {"constraints_mask_and_end_each_sequence", constraints_mask_and_end_each_sequence},
     {"a_mask_wins_over_other_edits", a_mask_wins_over_other_edits},
+    {"forced_tokens_are_computed_together", forced_tokens_are_computed_together},
+    {"no_tokens_are_forced_beside_logprobs", no_tokens_are_forced_beside_logprobs},
     {"failing_constraints_end_their_sequence", failing_constraints_end_their_sequence},
     {NULL, NULL},
 };

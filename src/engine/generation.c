@@ -208,6 +208,7 @@ static vmt_output_token output_of(const vmt_sample *sample) {
         .top = sample->top,
         .num_top = sample->num_top,
         .is_end = sample->is_end,
+        .is_end_mark = sample->is_end_mark,
     };
 }
 

@@ -16,6 +16,7 @@ typedef struct vmt_sequence {
     uint32_t idx;
     vmt_output_ring ring;
     vmt_token_counts counts; /* the engine's; unused without penalties */
+    uint32_t num_unshown;    /* tokens that the constraint has accepted and the reader has not seen */
     vmt_masked *masked;      /* the engine's; NULL without a constraint */
     uint32_t num_output;     /* the engine's */
     /* A device's steps, the engine's: its row in each step in flight, plus one, and its sample in the newest. */

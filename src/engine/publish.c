@@ -69,8 +69,22 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
         if (i >= gen->num_eos_ids) *stop_token_id = token_id;
         return VMT_FINISH_STOP;
     }
-    if (s->masked && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
+    bool is_whole = s->masked && s->num_unshown == 0;
+    if (is_whole && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
     return num_known == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
+}
+
+static bool has_id(const int32_t *ids, uint32_t num_ids, int32_t id) {
+    for (uint32_t i = 0; i < num_ids; i++) {
+        if (ids[i] == id) return true;
+    }
+    return false;
+}
+
+/* A constraint may end the text with a token of it, or with an end-of-sequence id that the request ignores. */
+static bool is_end_mark(const vmt_engine *engine, const vmt_generation *gen, int32_t token_id) {
+    return has_id(gen->end_ids, gen->num_end_ids, token_id) ||
+           has_id(engine->config.eos_ids, engine->config.num_eos_ids, token_id);
 }
 
 /* Ends a sequence whose constraint has failed. */
@@ -110,10 +124,10 @@ static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) 
     return false;
 }
 
-void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
+/* Shows the token in the slot, which was accepted. */
+static void push_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
     vmt_generation *gen = s->gen;
     int32_t token_id = slot->token_id;
-    if (!accept_token(engine, s, token_id)) return;
     if (s->seq.num_expected > 0) {
         vmt_scheduler_supply(engine->sched, &s->seq, token_id);
     } else {
@@ -121,18 +135,60 @@ void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot
     }
     if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
     s->num_output++;
-    engine->work.num_generated_tokens++;
-    vmt_outbox_note(engine->outbox, &gen->out);
+    /* The reader may take the token before the end is published: it must know to wait for that. */
     int32_t stop_token_id;
     vmt_finish finish = end_of(s, &stop_token_id);
-    /* The reader may take the token before the end is published: it must know to wait for that. */
     slot->is_end = finish != VMT_FINISH_NONE;
+    slot->is_end_mark = finish == VMT_FINISH_STOP && is_end_mark(engine, gen, token_id);
     vmt_output_ring_push(&s->ring);
+    engine->work.num_generated_tokens++;
+}
+
+/* Whose log probabilities are wanted must be computed one by one. */
+static bool may_be_forced(const vmt_sequence *s) {
+    return s->masked && s->masked->constraint.forced && s->gen->sampling.num_logprobs < 0;
+}
+
+/* Tokens that may come with the next one, and those that a device samples already.  There is always room for them, so
+ * that what a slow reader leaves unread does not change the text. */
+static uint32_t num_coming(const vmt_sequence *s) {
+    uint32_t num_left = s->seq.tokens_cap - s->seq.num_tokens;
+    uint32_t num_forced = may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+    return num_forced + s->seq.num_expected;
+}
+
+static void push_forced(vmt_engine *engine, vmt_sequence *s) {
+    int32_t ids[VMT_CONSTRAINT_FORCED_MAX], stop_token_id;
+    uint32_t num_max = VMT_MIN(s->seq.tokens_cap - s->seq.num_tokens, VMT_CONSTRAINT_FORCED_MAX);
+    VMT_ASSERT(!s->masked || s->seq.num_expected == 0);
+    if (!may_be_forced(s) || num_max == 0 || end_of(s, &stop_token_id) != VMT_FINISH_NONE) return;
+    uint32_t num = s->masked->constraint.forced(s->masked->constraint.self, ids, num_max);
+    VMT_ASSERT(num <= num_max);
+    s->num_unshown = num;
+    for (uint32_t i = 0; i < num && end_of(s, &stop_token_id) == VMT_FINISH_NONE; i++) {
+        vmt_sample *slot = vmt_output_ring_slot(&s->ring);
+        *slot = (vmt_sample){.token_id = ids[i], .top = slot->top};
+        s->num_unshown--;
+        push_token(engine, s, slot);
+    }
+}
+
+static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
+    int32_t stop_token_id;
+    vmt_finish finish = end_of(s, &stop_token_id);
     if (finish != VMT_FINISH_NONE) {
         vmt_engine_end_sequence(engine, s, finish, stop_token_id);
     } else {
-        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, s->seq.num_expected);
+        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, num_coming(s));
     }
+}
+
+void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
+    if (!accept_token(engine, s, slot->token_id)) return;
+    push_token(engine, s, slot);
+    push_forced(engine, s);
+    vmt_outbox_note(engine->outbox, &s->gen->out);
+    end_or_go_on(engine, s);
 }
 
 static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {

@@ -96,9 +96,12 @@ static void edit_row(vmt_sample_builder *b, const vmt_sequence *s, uint32_t logi
     ban_bad_words(b, s, is_expecting);
     uint32_t num_bans = b->view.num_edits - first;
     for (uint32_t i = 0; i < gen->num_biases; i++) add_edit(b, gen->biases[i]);
+    uint32_t end_biases = b->view.num_edits;
+    bool counts_prompt = sampling->repetition_penalty != 1.0f;
     for (uint32_t i = 0; i < s->counts.num_counts; i++) {
         const vmt_token_count *count = &s->counts.counts[i];
-        add_edit(b, (vmt_edit){count->token_id, {.count = count->num_output}});
+        if (count->num_output > 0 || counts_prompt)
+            add_edit(b, (vmt_edit){count->token_id, {.count = count->num_output}});
     }
     if (b->view.num_edits == first && !(has_penalties && is_expecting)) return;
     b->edited[b->view.num_edited++] = (vmt_row_edits){
@@ -107,7 +110,7 @@ static void edit_row(vmt_sample_builder *b, const vmt_sequence *s, uint32_t logi
         .first_edit = first,
         .num_bans = num_bans,
         .num_biases = gen->num_biases,
-        .num_counts = s->counts.num_counts,
+        .num_counts = b->view.num_edits - end_biases,
         .repetition = sampling->repetition_penalty,
         .presence = sampling->presence_penalty,
         .frequency = sampling->frequency_penalty,

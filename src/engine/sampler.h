@@ -50,7 +50,8 @@ typedef struct vmt_sample {
     uint32_t rank;          /* 1 + how many raw logits are strictly greater; 0 unless asked for */
     vmt_token_logprob *top; /* the caller's, room for num_logprobs (at most vocab) */
     uint32_t num_top;
-    bool is_end; /* the engine's: the token ended its sequence */
+    bool is_end;      /* the engine's: the token ended its sequence */
+    bool is_end_mark; /* and it is an end-of-sequence or stop id: no part of the text */
 } vmt_sample;
 
 bool vmt_sampling_has_penalties(const vmt_sampling *sampling);

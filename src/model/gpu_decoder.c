@@ -76,6 +76,7 @@ static void plan(vmt_gpu_decoder *d) {
         .tokens_max = o->tokens_max,
         .context_max = o->context_max,
         .kv_tokens_max = (uint64_t)o->num_blocks * o->block_size,
+        .lacks_tiles = vmt_gpu_attention_lacks_tiles(d->weights->gpu, c->head_dim, d->weights->type, o->dtype),
     };
     d->attention = vmt_gpu_attention_plan_make(&shape);
 }
@@ -308,8 +309,8 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
         /* What runs behind it was made of its results; and one that hangs may never end. */
         d->is_lost = true;
         if (status == VMT_E_EXHAUSTED) {
-            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %llu seconds", d->gpu->caps.name,
-                     (unsigned long long)(d->options.step_timeout_ns / 1000000000u));
+            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %g seconds", d->gpu->caps.name,
+                     (double)d->options.step_timeout_ns * 1e-9);
         } else {
             d->loss = why;
         }
@@ -323,15 +324,21 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
     return f->needs_logits ? see_logits(d, f, &out->logits, err) : VMT_OK;
 }
 
+/* What a program adds that stands behind a barrier. */
+static void add_stats(vmt_gpu_program_stats *stats, const vmt_gpu_program *program, const uint32_t *counts) {
+    vmt_gpu_program_stats more = vmt_gpu_program_get_stats(program, counts);
+    stats->num_dispatches += more.num_dispatches;
+    stats->num_barriers += more.num_barriers + 1;
+    stats->bytes_read += more.bytes_read;
+}
+
 vmt_gpu_program_stats vmt_gpu_decoder_stats(const vmt_gpu_decoder *d, const uint32_t *counts) {
     const struct vmt_gpu_flight *f = &d->flights[0];
     vmt_gpu_program_stats stats =
         vmt_gpu_program_get_stats(f->bodies[class_of(d, counts[VMT_COUNT_TOKENS], false)], counts);
-    if (counts[VMT_COUNT_LOGITS] == 0) return stats;
-    vmt_gpu_program_stats tail =
-        vmt_gpu_program_get_stats(f->tails[class_of(d, counts[VMT_COUNT_LOGITS], true)], counts);
-    stats.num_dispatches += tail.num_dispatches;
-    stats.num_barriers += tail.num_barriers + 1;
-    stats.bytes_read += tail.bytes_read;
+    if (counts[VMT_COUNT_LOGITS] > 0) {
+        add_stats(&stats, f->tails[class_of(d, counts[VMT_COUNT_LOGITS], true)], counts);
+    }
+    if (counts[VMT_COUNT_SAMPLES] > 0) add_stats(&stats, f->draw, counts);
     return stats;
 }

@@ -37,7 +37,7 @@ vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *decoder, const vmt_batch *bat
                                   const vmt_sample_batch *samples, vmt_err *err);
 vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *decoder, vmt_sample_outcome *out, vmt_err *err);
 
-/* What a step with these counts [VMT_NUM_STEP_COUNTS] dispatches, without its sampling. */
+/* What a step with these counts [VMT_NUM_STEP_COUNTS] dispatches; its sampling, too, if VMT_COUNT_SAMPLES is not 0. */
 vmt_gpu_program_stats vmt_gpu_decoder_stats(const vmt_gpu_decoder *decoder, const uint32_t *counts);
 
 #endif

@@ -55,16 +55,19 @@ static vmt_status add_linear(struct graph *g, const struct linear_call *call) {
         args.norm_weight = *call->norm;
         args.norm_eps = c->norm_eps;
     } else if (call->norm) {
+        vmt_tensor normed = d->normed; /* as many rows as may come */
+        normed.shape[0] = VMT_MIN(normed.shape[0], call->x->shape[0]);
         vmt_gpu_norm_args norm = {
             .kind = VMT_GPU_NORM_RMS,
             .x = *call->x,
             .weight = *call->norm,
-            .out = d->normed,
+            .out = normed,
             .count = g->count,
             .eps = c->norm_eps,
         };
+        norm.out.shape[0] = call->x->shape[0]; /* a tail has fewer rows than a body */
         VMT_TRY(vmt_gpu_norm(g->program, &norm, g->err));
-        args.x = d->normed;
+        args.x = normed;
     }
     return vmt_gpu_matmul(g->program, &args, g->err);
 }

@@ -1,8 +1,13 @@
 /* model/model.c: ties config, weights and decoder together. */
 #include "model/model.h"
 #include "model/decoder.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "model/gpu_decoder.h"
+#include "ops/gpu_checks.h"
 #include <stdlib.h>
+
+#define GPU_FORMATS_MAX 64u /* more formats and columns than a file has */
 
 struct vmt_model {
     vmt_model_config config;
@@ -44,6 +49,35 @@ vmt_status vmt_model_open_gpu(vmt_model **out, const vmt_model_config *config, c
         return status;
     }
     *out = m;
+    return VMT_OK;
+}
+
+static uint32_t add_formats(const vmt_gpu_linear *linear, vmt_matrix *out, uint32_t num) {
+    for (uint32_t i = 0; i < linear->num_parts; i++) {
+        bool is_known = false;
+        for (uint32_t k = 0; k < num; k++)
+            is_known = is_known || vmt_gpu_weights_alike(&linear->parts[i], &out[k]);
+        if (!is_known && num < GPU_FORMATS_MAX) out[num++] = linear->parts[i];
+    }
+    return num;
+}
+
+vmt_status vmt_model_check_gpu(const vmt_model *m, vmt_err *err) {
+    const vmt_gpu_weights *w = &m->gpu_weights;
+    vmt_matrix formats[GPU_FORMATS_MAX] = {w->embed};
+    uint32_t num = add_formats(&w->head, formats, 1);
+    for (uint32_t i = 0; i < w->num_layers; i++) {
+        num = add_formats(&w->layers[i].qkv, formats, num);
+        num = add_formats(&w->layers[i].o, formats, num);
+        num = add_formats(&w->layers[i].gate_up, formats, num);
+        num = add_formats(&w->layers[i].down, formats, num);
+    }
+    vmt_gpu_check_selection selection = {w->type, formats, num, m->config.head_dim};
+    vmt_gpu_check_counts counts;
+    uint64_t begin_ns = vmt_clock_ns();
+    VMT_TRY(vmt_gpu_checks_run(m->gpu, &selection, NULL, NULL, &counts, err));
+    vmt_log_info("event=gpu_checked device=%s checks=%u wrong=%u ms=%.0f", m->gpu->driver, counts.num_checks,
+                 counts.num_wrong, (double)(vmt_clock_ns() - begin_ns) * 1e-6);
     return VMT_OK;
 }
 

@@ -26,6 +26,9 @@ vmt_status vmt_model_open(vmt_model **out, const vmt_model_config *config, const
  * VMT_NUM_DTYPES: what the file computes in.  gpu must outlive the model. */
 vmt_status vmt_model_open_gpu(vmt_model **out, const vmt_model_config *config, const vmt_weight_file *weights,
                               vmt_gpu *gpu, vmt_dtype type, vmt_err *err);
+/* Of a model on a GPU, before kv_create(): runs the checks of ops/gpu_checks.h that concern its formats, its type and
+ * its heads.  Kernels that fail them give way to others; kv_create() says which one it can't do without. */
+vmt_status vmt_model_check_gpu(const vmt_model *model, vmt_err *err);
 void vmt_model_close(vmt_model *model); /* NULL is fine */
 
 const vmt_model_config *vmt_model_get_config(const vmt_model *model);

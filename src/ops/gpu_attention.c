@@ -4,17 +4,18 @@
 
 #include <stdio.h>
 
-#define PART_KEYS_MIN 256u
+#define PART_KEYS_MIN 128u
 #define PARTS_OUT     8 /* where `out` is bound in the kernels of parts and of tiles */
 #define TILES_OUT     8
 #define WORDS(type)   (sizeof(type) / sizeof(int32_t))
 
 /* ---- plan */
 
-/* Short contexts need parts to fill the device, long ones must not have more than a merge takes. */
+/* Short contexts need many parts to fill the device, and long ones at most as many as a merge takes.  One sequence of
+ * 4,096 keys takes 15 us in parts of 256 and 20 in parts of 512, 64 of them 344 and 315 (H200): one matters more. */
 static const struct {
     uint32_t keys_max, part_keys;
-} part_sizes[] = {{2048, PART_KEYS_MIN}, {16384, 512}, {131072, 1024}};
+} part_sizes[] = {{1024, PART_KEYS_MIN}, {4096, 256}, {65536, 512}, {131072, 1024}};
 
 static uint32_t ceil_div(uint32_t a, uint32_t b) {
     return a / b + (a % b != 0);
@@ -36,13 +37,29 @@ static uint32_t tile_rows(uint32_t head_dim) {
     return head_dim <= 128 ? 64 : head_dim <= 256 ? 32 : 16;
 }
 
+static bool has_tiles(uint32_t head_dim, vmt_dtype dtype) {
+    return vmt_gpu_kv_has_tiles(head_dim) && (dtype != VMT_F32 || head_dim <= 256);
+}
+
+static const char *tiles_name(uint32_t head_dim, vmt_dtype dtype, vmt_dtype kv_dtype, char *out, size_t cap) {
+    snprintf(out, cap, "attention_prefill_d%u%s_%s", head_dim, kv_dtype == VMT_I8 ? "_i8" : "",
+             vmt_gpu_type_name(dtype));
+    return out;
+}
+
+bool vmt_gpu_attention_lacks_tiles(const vmt_gpu *gpu, uint32_t head_dim, vmt_dtype dtype, vmt_dtype kv_dtype) {
+    char name[48];
+    return has_tiles(head_dim, dtype) &&
+           !vmt_gpu_trusts(gpu, tiles_name(head_dim, dtype, kv_dtype, name, sizeof name));
+}
+
 vmt_gpu_attention_plan vmt_gpu_attention_plan_make(const vmt_gpu_attention_shape *s) {
     VMT_ASSERT(s->num_kv_heads > 0 && s->num_heads % s->num_kv_heads == 0 && s->num_heads > 0);
     uint32_t group = s->num_heads / s->num_kv_heads, rows = tile_rows(s->head_dim);
     uint32_t chunks = ceil_div(group, rows / 4); /* 4 query rows or more in a tile */
     vmt_gpu_attention_plan plan = {
         .tile_heads = ceil_div(group, chunks),
-        .has_tiles = vmt_gpu_kv_has_tiles(s->head_dim) && (s->dtype != VMT_F32 || s->head_dim <= 256),
+        .has_tiles = has_tiles(s->head_dim, s->dtype) && !s->lacks_tiles,
     };
     plan.tile_tokens = rows / plan.tile_heads;
     /* A context of n keys has at most n / PART_KEYS_MIN + 1 parts. */
@@ -239,8 +256,7 @@ static vmt_status record_tiles(vmt_gpu_program *program, const vmt_gpu_attention
     const vmt_gpu_kv *kv = &a->kv;
     bool is_i8 = kv->layout.dtype == VMT_I8;
     char name[48];
-    snprintf(name, sizeof name, "attention_prefill_d%u%s_%s", kv->layout.head_dim, is_i8 ? "_i8" : "",
-             vmt_gpu_type_name(a->q.dtype));
+    tiles_name(kv->layout.head_dim, a->q.dtype, kv->layout.dtype, name, sizeof name);
     vmt_attention_kargs kargs = kargs_of(a, a->plan->tile_heads);
     vmt_gpu_op op = {
         .kernel = name,

@@ -38,9 +38,12 @@ typedef struct vmt_gpu_attention_shape {
     vmt_dtype dtype; /* of q and out */
     uint32_t seqs_max, tokens_max, context_max;
     uint64_t kv_tokens_max; /* num_blocks * block_size: bounds the parts that all contexts have together */
+    bool lacks_tiles;       /* the kernel of tiles does not work here (vmt_gpu_attention_lacks_tiles) */
 } vmt_gpu_attention_shape;
 
 vmt_gpu_attention_plan vmt_gpu_attention_plan_make(const vmt_gpu_attention_shape *shape);
+/* The device distrusts the kernel of tiles, if there is one: rows of a prefill become parts, which is slower. */
+bool vmt_gpu_attention_lacks_tiles(const vmt_gpu *gpu, uint32_t head_dim, vmt_dtype dtype, vmt_dtype kv_dtype);
 /* Into how many parts a context of so many keys is cut, and how many keys a part has (but the last). */
 uint32_t vmt_gpu_attention_part_keys(uint32_t num_keys);
 uint32_t vmt_gpu_attention_num_parts(uint32_t num_keys);

@@ -174,10 +174,18 @@ static const struct regime {
     {"matmul_tiled", UINT32_MAX, VMT_MATMUL_TILED_ROWS, 1, VMT_MATMUL_TILED_X_ROWS},
 };
 
-static const struct regime *find_regime(uint32_t rows_max) {
-    const struct regime *r = regimes;
-    while (rows_max > r->rows_max) r++;
-    return r;
+#define NUM_REGIMES VMT_COUNT(regimes)
+
+/* The best regime first, then those that do as well: few rows before one, and tiles where no norm has to be fused. */
+static uint32_t rank_regimes(const vmt_gpu_matmul_args *args, const struct regime *out[NUM_REGIMES]) {
+    bool has_norm = args->norm_weight.buffer != NULL;
+    uint32_t best = 0, num = 0;
+    while (args->rows_max > regimes[best].rows_max) best++;
+    out[num++] = &regimes[best];
+    if (best != 1) out[num++] = &regimes[1];
+    if (best != 0) out[num++] = &regimes[0];
+    if (best != 2 && !has_norm) out[num++] = &regimes[2];
+    return num;
 }
 
 static uint32_t blocks_of(uint32_t rows, uint32_t block_rows) {
@@ -234,9 +242,8 @@ static void bind(const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end, 
     buffers[14] = args->out;
 }
 
-static vmt_status record(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end,
-                         vmt_err *err) {
-    const struct regime *regime = find_regime(args->rows_max);
+static vmt_status record_regime(vmt_gpu_program *program, const vmt_gpu_matmul_args *args,
+                                const struct regime *regime, uint32_t begin, uint32_t end, vmt_err *err) {
     vmt_matmul_kargs kargs = make_kargs(args, regime, begin, end);
     char name[64];
     vmt_gpu_op op = {
@@ -253,6 +260,19 @@ static vmt_status record(vmt_gpu_program *program, const vmt_gpu_matmul_args *ar
     bind(args, begin, end, op.buffers);
     for (uint32_t i = begin; i < end; i++) op.bytes_read += vmt_matrix_bytes(&args->weights[i]);
     return vmt_gpu_program_add(program, &op, err);
+}
+
+/* In the best regime whose kernel works on this device. */
+static vmt_status record(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end,
+                         vmt_err *err) {
+    const struct regime *ranked[NUM_REGIMES];
+    uint32_t num = rank_regimes(args, ranked);
+    vmt_err why = {0};
+    vmt_status status = record_regime(program, args, ranked[0], begin, end, &why);
+    for (uint32_t i = 1; i < num && status == VMT_E_UNSUPPORTED; i++) {
+        status = record_regime(program, args, ranked[i], begin, end, NULL);
+    }
+    return status == VMT_OK ? VMT_OK : vmt_fail(err, status, "%s", why.msg);
 }
 
 vmt_status vmt_gpu_matmul(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {

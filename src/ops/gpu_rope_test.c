@@ -211,7 +211,7 @@ static void refuses_what_does_not_fit(vmt_test *t) {
     args = good;
     args.slot_mapping.shape[0] = 3;
     vmt_expect_eq(t, vmt_gpu_rope_check(&args, NULL), VMT_E_INVALID);
-    layout.head_dim = 72;
+    layout.head_dim = 68;
     vmt_expect_eq(t, vmt_gpu_kv_check(&layout, NULL), VMT_E_UNSUPPORTED);
     layout.head_dim = 64;
     layout.block_size = 12;

@@ -1,8 +1,8 @@
 /* sched/scheduler.h: who runs in the next step, with how many tokens, in which blocks.
  *
- * There is no prefill phase and no decode phase.  Each sequence has tokens known (prompt, then sampled ones) and tokens
- * computed; a step lets the second catch up with the first, within a token budget.  Chunked prefill, prefix hits and
- * preemption fall out of it.  Deterministic, no device, no clock of its own; engine thread only; steady decode
+ * There is no prefill phase and no decode phase.  Each sequence has tokens known (prompt, then sampled and forced ones)
+ * and tokens computed; a step lets the second catch up with the first, within a token budget.  Chunked prefill, prefix
+ * hits and preemption fall out of it.  Deterministic, no device, no clock of its own; engine thread only; steady decode
  * allocates nothing.
  *
  *   tokens   [ cached prefix | computed | scheduled this step | still to come ]
@@ -112,7 +112,8 @@ vmt_step vmt_scheduler_schedule(vmt_scheduler *sched);
 void vmt_scheduler_commit(vmt_scheduler *sched, const vmt_step *step);
 /* Instead of commit(): the step did not run.  Its sequences stand where they stood and may run again or finish. */
 void vmt_scheduler_abandon(vmt_scheduler *sched, const vmt_step *step);
-/* A sampled token after commit(); seq must have been in the step with samples set. */
+/* A sampled token after commit(); seq must have been in the step with samples set.  Tokens that are known to follow it
+ * may be appended too: the next step computes them together. */
 void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id);
 /* Run-ahead, instead of commit(): the step was given to the device; computed counts move. */
 void vmt_scheduler_launch(vmt_scheduler *sched, const vmt_step *step);

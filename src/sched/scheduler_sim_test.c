@@ -226,8 +226,14 @@ static void sample(struct sim *sim, struct request *r) {
         end(sim, r);
         return;
     }
-    vmt_scheduler_append(sim->sched, &r->seq, token_after(sim, word));
-    r->num_sampled++;
+    /* Now and then it is known at once what comes next. */
+    uint32_t num_forced = below(sim, 8) == 0 ? below(sim, 6) : 0;
+    for (uint32_t i = 0; i <= num_forced && r->seq.num_tokens < r->seq.tokens_cap; i++) {
+        int32_t token_id = token_after(sim, word);
+        vmt_scheduler_append(sim->sched, &r->seq, token_id);
+        word = mix(word, (uint64_t)token_id);
+        r->num_sampled++;
+    }
 }
 
 static void one_step(struct sim *sim, bool is_closing) {

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define FORMATS_MAX 4096u
+#define FORMATS_MAX VMT_GRAMMAR_RULES_MAX
 #define STOPS_MAX   64u
 
 struct format {
@@ -228,6 +228,17 @@ static vmt_status add_elements(struct tags *t, const struct format *f, bool is_s
     return vmt_rules_status(t->rules, t->err);
 }
 
+static vmt_status add_choice(struct tags *t, vmt_json choices, uint32_t from, uint32_t to) {
+    vmt_json item;
+    vmt_str text;
+    if (vmt_json_size(choices) == 0) return invalid(t, "choices", "must be a list with members");
+    for (vmt_json_iter it = vmt_json_iter_begin(choices); vmt_json_iter_next(&it, NULL, &item);) {
+        if (!vmt_json_get_str(item, &text)) return invalid(t, "choices", "must be a list of strings");
+        vmt_rules_epsilon(t->rules, vmt_rules_literal(t->rules, from, text), to);
+    }
+    return vmt_rules_status(t->rules, t->err);
+}
+
 static vmt_status add_any_text(struct tags *t, const struct format *f, uint32_t from, uint32_t to) {
     vmt_str stops[2 * STOPS_MAX];
     uint32_t num_stops, num_excludes;
@@ -277,6 +288,7 @@ static vmt_status build_format(struct tags *t, const struct format *f) {
         vmt_rules_call(r, from, to, rule);
         return vmt_rules_status(r, t->err);
     }
+    if (vmt_str_eq_c(type, "choice")) return add_choice(t, VMT_JSON_AT(f->json, "choices"), from, to);
     if (vmt_str_eq_c(type, "any_text")) return add_any_text(t, f, from, to);
     if (vmt_str_eq_c(type, "sequence")) return add_elements(t, f, true, from, to);
     if (vmt_str_eq_c(type, "or")) return add_elements(t, f, false, from, to);

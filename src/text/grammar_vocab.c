@@ -181,7 +181,8 @@ static bool copy_tokens(vmt_grammar_vocab *vocab, const vmt_grammar_vocab_config
     return !vocab->blob.failed;
 }
 
-/* Asks for the answers that nearly every grammar needs: within strings, of any length and near their end. */
+/* Asks for the answers that nearly every grammar needs: within strings, of any length and near their end; and those of
+ * the formats that are used most, whose states allow few of the tokens and take long to find them. */
 static void warm_up(vmt_grammar_vocab *vocab) {
     static const struct {
         const char *schema, *text;
@@ -192,6 +193,8 @@ static void warm_up(vmt_grammar_vocab *vocab) {
         {"{\"type\":\"string\",\"maxLength\":40}", "\"", 40},
         {"{\"type\":\"number\"}", "-1.5e1", 0},
         {"{\"type\":\"integer\"}", "-1", 0},
+        {"{\"type\":\"string\",\"format\":\"email\"}", "\"ada@example.org", 0},
+        {"{\"type\":\"string\",\"format\":\"uri\"}", "\"http://foo.bar/a?b#c", 0},
     };
     uint32_t *bits = malloc((vocab->num_words + 1) * sizeof *bits);
     for (size_t i = 0; bits && i < VMT_COUNT(uses); i++) {

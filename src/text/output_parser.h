@@ -78,6 +78,7 @@ const vmt_tool_dialect *vmt_tool_dialect_find(vmt_str name);
 const vmt_reasoning_style *vmt_reasoning_find(vmt_str name);
 const char *vmt_tool_dialect_name(const vmt_tool_dialect *dialect);
 const char *vmt_reasoning_name(const vmt_reasoning_style *style);
+const char *vmt_reasoning_close(const vmt_reasoning_style *style); /* the marker that ends it */
 vmt_call_id_style vmt_tool_dialect_id_style(const vmt_tool_dialect *dialect);
 /* It splits off reasoning as well and reads every answer, with tools and without: harmony. */
 bool vmt_tool_dialect_is_whole_answer(const vmt_tool_dialect *dialect);
@@ -101,5 +102,9 @@ typedef struct vmt_reasoning_hints {
     bool chosen_by_name, thinking_is_off;
 } vmt_reasoning_hints;
 bool vmt_reasoning_begins_inside(const vmt_reasoning_style *style, const vmt_reasoning_hints *hints);
+/* Bytes at the prompt's end that open reasoning, or open and close it with nothing inside. */
+size_t vmt_reasoning_lead(const vmt_reasoning_style *style, vmt_str prompt);
+/* May an answer that does not begin inside begin with reasoning of its own?  Not when the prompt has closed it. */
+bool vmt_reasoning_may_begin(const vmt_reasoning_style *style, vmt_str prompt);
 
 #endif

@@ -44,14 +44,33 @@ typedef struct vmt_scanner {
 
 /* ---- rows */
 
+/* How calls are written, where a model is made to call: answer_grammar.c.
+ *   open [call ... call_end separator call ... call_end] close between open ... */
+typedef struct vmt_call_frame {
+    const char *open, *close; /* around a region */
+    const char *between;      /* regions; NULL: one region has all calls */
+    const char *call, *call_end, *separator;
+    const char *args_member; /* the call is {"name": f, args_member: {...}}; else NULL: f after_name ... */
+    const char *after_name;
+    const char *index_end; /* a number stands between after_name and this, or NULL */
+    /* Arguments with markup of their own; key NULL: they are one JSON object. */
+    const char *key, *key_end, *value_end;
+    const char *key_end_json;    /* of values that are JSON; NULL: the same */
+    const char *comma;           /* between arguments; NULL: none is needed */
+    const char *quote;           /* around strings; NULL: see strings_are_json */
+    const char *const *excludes; /* what a raw string must not contain */
+    bool strings_are_json;
+} vmt_call_frame;
+
 struct vmt_tool_dialect {
     const char *name;
     const vmt_scanner *scanner;
-    const void *syntax;       /* the scanner's own row */
-    const char *const *opens; /* markers that begin a region */
-    char bare_open;           /* or this character, as the first of the answer */
-    bool from_start;          /* the whole answer is one region: harmony */
-    bool names_known;         /* a call must name one of the request's tools: there is no marker */
+    const void *syntax;          /* the scanner's own row */
+    const vmt_call_frame *frame; /* NULL: the scanner's writer knows: harmony */
+    const char *const *opens;    /* markers that begin a region */
+    char bare_open;              /* or this character, as the first of the answer */
+    bool from_start;             /* the whole answer is one region: harmony */
+    bool names_known;            /* a call must name one of the request's tools: there is no marker */
     vmt_call_id_style id_style;
     const char *detect[3]; /* all of them stand in the template; NULL: never detected */
 };
@@ -193,6 +212,7 @@ void vmt_call_typed(vmt_output_parser *p, vmt_str key, vmt_str text);
 void vmt_typed_value(vmt_json schema, vmt_str text, vmt_buf *out);
 vmt_json vmt_call_property(const vmt_output_parser *p, vmt_str key);
 bool vmt_typed_is_string(vmt_json schema); /* and nothing else */
+bool vmt_typed_may_be_string(vmt_json schema);
 /* A JSON number, true, false or null. */
 bool vmt_is_json_scalar(vmt_str text);
 /* Arguments byte by byte through the scan: control characters inside strings are escaped, as models forget to. */

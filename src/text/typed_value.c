@@ -61,6 +61,10 @@ bool vmt_typed_is_string(vmt_json schema) {
     return bits == 0 || bits == T_STRING;
 }
 
+bool vmt_typed_may_be_string(vmt_json schema) {
+    return vmt_typed_is_string(schema) || (schema_types(schema) & T_STRING) != 0;
+}
+
 static bool scan_whole(vmt_str text) {
     vmt_json_scan scan;
     vmt_json_scan_init(&scan);

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -123,6 +124,27 @@ def test_chat_streams(cpu, gpu):
     assert answers[0] == answers[1] and len(answers[1]) > 0
 
 
+@pytest.mark.parametrize("form", [{"regex": "(ab|cd){3}x[0-9]{4}"}, {"choice": ["river", "rain"]},
+                                  {"json": {"type": "object", "properties": {"a": {"enum": [1, 22, 333]}},
+                                            "required": ["a"], "additionalProperties": False}}], ids=str)
+def test_a_grammar_holds(cpu, gpu, form):
+    """Masks on the device, and text that a grammar forces, beside a stream without a grammar."""
+    def ask(server):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            free = pool.submit(complete, server, temperature=0, max_tokens=60)
+            asked = {"temperature": 1, "seed": 4, "max_tokens": 60, "ignore_eos": False, "structured_outputs": form}
+            return texts(complete(server, **asked)) + texts(free.result())
+
+    held = ask(gpu)
+    assert held == ask(cpu)
+    if "regex" in form:
+        assert re.fullmatch(form["regex"], held[0])
+    elif "choice" in form:
+        assert held[0] in form["choice"]
+    else:
+        assert json.loads(held[0])["a"] in (1, 22, 333)
+
+
 def test_eight_at_once(cpu, gpu):
     """Each stream's text is what it gives alone, on the CPU."""
     def ask(server, i):
@@ -149,6 +171,21 @@ def test_pooled_prompts(folder, gpu):
             vectors.append([x for d in got.json()["data"] for x in d["embedding"]])
             assert server.stop() == 0, server.log
         assert vectors[1] == pytest.approx(vectors[0], abs=1e-4)
+
+
+def test_a_gpu_that_hangs_is_given_up(folder, gpu):
+    """Requests end with a 500 that says why, and the server with an exit code for its supervisor."""
+    server = serve(folder, "host", "--step-timeout-ms", 1)
+    body = {"model": "golden", "prompt": "a river " * 12, "max_tokens": 4}
+    got = server.post("/v1/completions", body)
+    assert got.status_code == 500 and "did not finish a step within" in got.json()["error"]["message"]
+    for _ in range(2):
+        try:
+            assert server.post("/v1/completions", body).status_code in (500, 503)
+        except OSError:
+            break  # it has ended
+    assert server.process.wait(20) == 1
+    assert "event=device_lost" in server.log
 
 
 def test_a_missing_gpu_is_one_sentence(folder):

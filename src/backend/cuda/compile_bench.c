@@ -29,7 +29,8 @@ int main(int argc, char **argv) {
         err = (vmt_err){0};
         vmt_status status = vmt_cuda_compile(compiler, vmt_kernel_at(i), &cubin, &err);
         num_failed += status != VMT_OK;
-        printf("%s,%.2f,%zu,%s\n", vmt_kernel_at(i)->name, (double)(vmt_clock_ns() - began_ns) / 1e9, cubin.len, err.msg);
+        printf("%s,%.2f,%zu,%s\n", vmt_kernel_at(i)->name, (double)(vmt_clock_ns() - began_ns) / 1e9, cubin.len,
+               err.msg);
         vmt_buf_free(&cubin);
     }
     vmt_cuda_compiler_destroy(compiler);

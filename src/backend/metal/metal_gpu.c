@@ -497,3 +497,10 @@ vmt_status vmt_metal_gpu_open(vmt_gpu **out, vmt_err *err) {
     VMT_TRY(vmt_objc_load(&objc, err));
     return vmt_metal_gpu_open_with(out, &objc, err);
 }
+
+bool vmt_metal_gpu_handles(vmt_gpu *gpu, vmt_metal_handles *out) {
+    const struct metal_gpu *m = metal(gpu);
+    if (strcmp(gpu->driver, "metal") != 0) return false;
+    *out = (vmt_metal_handles){&m->objc, m->device, m->queue, m->event};
+    return true;
+}

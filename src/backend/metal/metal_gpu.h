@@ -14,5 +14,12 @@
 vmt_status vmt_metal_gpu_open(vmt_gpu **out, vmt_err *err);
 /* The same over a runtime that is loaded already; objc is copied. */
 vmt_status vmt_metal_gpu_open_with(vmt_gpu **out, const vmt_objc *objc, vmt_err *err);
+/* For metal/selectors.h; the device's, until it is closed. */
+typedef struct vmt_metal_handles {
+    const vmt_objc *objc;
+    vmt_id device, queue, event;
+} vmt_metal_handles;
+/* false: not a device of this driver. */
+bool vmt_metal_gpu_handles(vmt_gpu *gpu, vmt_metal_handles *out);
 
 #endif

@@ -1,9 +1,11 @@
 /* backend/metal/metal_gpu_test.c: the driver's call sequences, lifetimes and errors, against a strict mock of Metal. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/metal/metal_gpu.h"
 #include "backend/metal/mock_metal.h"
+#include "backend/metal/selectors.h"
 #include "base/test.h"
 
 #define SECOND_NS 1000000000u
@@ -214,6 +216,54 @@ static void gives_up_on_a_step_that_hangs(vmt_test *t) {
     stop(t, &f);
 }
 
+struct missed {
+    char selector[64], receiver[32];
+    bool is_optional;
+};
+
+static void note_missing(void *ctx, const char *receiver, const char *selector, bool is_optional) {
+    struct missed *m = ctx;
+    snprintf(m->selector, sizeof m->selector, "%s", selector);
+    snprintf(m->receiver, sizeof m->receiver, "%s", receiver);
+    m->is_optional = is_optional;
+}
+
+static vmt_selectors_report ask_selectors(vmt_test *t, const vmt_mock_options *options, struct missed *missed) {
+    struct fixture f = start(t, options);
+    vmt_selectors_report report = {.missing = note_missing, .ctx = missed};
+    vmt_err err = {0};
+    *missed = (struct missed){0};
+    vmt_expect_eq(t, vmt_metal_selectors_check(f.gpu, &report, &err), VMT_OK);
+    stop(t, &f);
+    return report;
+}
+
+static void asks_for_every_selector(vmt_test *t) {
+    struct missed missed;
+    vmt_selectors_report report = ask_selectors(t, &(vmt_mock_options){0}, &missed);
+    vmt_expect_eq(t, report.num_asked, VMT_NUM_SELECTORS);
+    vmt_expect_eq(t, report.num_missing, 0);
+    vmt_expect_str(t, missed.selector, "");
+    /* An older system lacks what the driver asks for first, and nothing else. */
+    report = ask_selectors(t, &(vmt_mock_options){.macos_major = 14}, &missed);
+    vmt_expect_eq(t, report.num_missing, 0);
+    vmt_expect(t, missed.is_optional);
+}
+
+static void names_a_selector_that_is_missing(vmt_test *t) {
+    struct missed missed;
+    for (uint32_t i = 0; i < VMT_NUM_SELECTORS; i++) {
+        const char *text = vmt_objc_selector_text(i);
+        bool is_optional = strncmp(vmt_objc_selector_receiver(i), "OPTIONAL_", 9) == 0;
+        bool is_twice = strcmp(text, "commit") == 0 || strcmp(text, "name") == 0;
+        if (is_optional) continue;
+        vmt_selectors_report report = ask_selectors(t, &(vmt_mock_options){.missing_selector = text}, &missed);
+        vmt_expect_eq(t, report.num_missing, is_twice ? 2 : 1);
+        vmt_expect_str(t, missed.selector, text);
+        vmt_expect(t, !missed.is_optional);
+    }
+}
+
 static const vmt_test_case cases[] = {
     {"every_selector_has_its_arguments", every_selector_has_its_arguments},
     {"reads_what_the_device_is", reads_what_the_device_is},
@@ -226,6 +276,8 @@ static const vmt_test_case cases[] = {
     {"says_how_much_memory_was_refused", says_how_much_memory_was_refused},
     {"survives_a_failed_command_buffer", survives_a_failed_command_buffer},
     {"gives_up_on_a_step_that_hangs", gives_up_on_a_step_that_hangs},
+    {"asks_for_every_selector", asks_for_every_selector},
+    {"names_a_selector_that_is_missing", names_a_selector_that_is_missing},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

@@ -206,6 +206,8 @@ static bool responds(vmt_id self, vmt_sel sel, vmt_sel asked) {
     (void)sel;
     uint32_t idx = (uint32_t)((char *)asked - selector_tokens);
     if (is_new_selector(idx) && mock.options.macos_major < 15) return false;
+    const char *missing = mock.options.missing_selector;
+    if (missing != NULL && strcmp(missing, vmt_objc_selector_text(idx)) == 0) return false;
     return find_method(self, vmt_objc_selector_text(idx)) != NULL;
 }
 
@@ -417,7 +419,7 @@ static vmt_id device_new_library(vmt_id self, vmt_sel sel, vmt_id source, vmt_id
         complain("a library is compiled without a language version or a math mode");
     }
     mock.counts.num_compiles++;
-    if (mock.options.refuses_source) {
+    if (mock.options.refuses_source || strstr(source->text, "[[kernel]]") == NULL) {
         *error = autorelease(make_text(KIND_ERROR, "program_source:1:1: error: refused"));
         return NULL;
     }

@@ -18,6 +18,7 @@ typedef struct vmt_mock_options {
     bool refuses_memory;                        /* new buffers are NULL */
     bool refuses_source;                        /* nothing compiles */
     bool fails_commands;                        /* command buffers end with an error */
+    const char *missing_selector;               /* objects say that they do not know it */
     bool hangs;                                 /* command buffers never end */
     size_t buffer_bytes_max, working_set_bytes; /* 0: 1 GiB, 4 GiB */
 } vmt_mock_options;

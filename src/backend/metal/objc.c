@@ -184,10 +184,14 @@ const char *vmt_mtl_device_name(const vmt_objc *o, vmt_id device) {
         o, SEND(o, device_name, 0, vmt_id, (vmt_id, vmt_sel))(device, o->selectors[VMT_SEL_device_name]));
 }
 
+vmt_id vmt_mtl_device_architecture_object(const vmt_objc *o, vmt_id device) {
+    if (!vmt_objc_responds(o, device, VMT_SEL_device_architecture)) return NULL;
+    return SEND(o, device_architecture, 0, vmt_id, (vmt_id, vmt_sel))(device,
+                                                                      o->selectors[VMT_SEL_device_architecture]);
+}
+
 const char *vmt_mtl_device_architecture(const vmt_objc *o, vmt_id device) {
-    if (!vmt_objc_responds(o, device, VMT_SEL_device_architecture)) return "";
-    vmt_id architecture = SEND(o, device_architecture, 0, vmt_id,
-                               (vmt_id, vmt_sel))(device, o->selectors[VMT_SEL_device_architecture]);
+    vmt_id architecture = vmt_mtl_device_architecture_object(o, device);
     if (architecture == NULL) return "";
     return vmt_objc_utf8(o, SEND(o, architecture_name, 0, vmt_id,
                                  (vmt_id, vmt_sel))(architecture, o->selectors[VMT_SEL_architecture_name]));

@@ -69,7 +69,8 @@ vmt_nsuint vmt_objc_array_count(const vmt_objc *o, vmt_id array);
 vmt_id vmt_objc_array_at(const vmt_objc *o, vmt_id array, vmt_nsuint idx);
 
 const char *vmt_mtl_device_name(const vmt_objc *o, vmt_id device);
-const char *vmt_mtl_device_architecture(const vmt_objc *o, vmt_id device); /* "applegpu_g16s", or "" */
+const char *vmt_mtl_device_architecture(const vmt_objc *o, vmt_id device);   /* "applegpu_g16s", or "" */
+vmt_id vmt_mtl_device_architecture_object(const vmt_objc *o, vmt_id device); /* autoreleased, or NULL */
 bool vmt_mtl_device_is_unified(const vmt_objc *o, vmt_id device);
 vmt_nsuint vmt_mtl_device_buffer_max(const vmt_objc *o, vmt_id device);
 uint64_t vmt_mtl_device_working_set(const vmt_objc *o, vmt_id device);
