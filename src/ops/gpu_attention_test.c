@@ -105,16 +105,14 @@ static void make_rows(struct rig *r, const struct scene *s) {
 }
 
 static void make_lists(struct rig *r, const struct scene *s) {
-    vmt_gpu_attention_shape shape = {
-        .num_heads = s->heads,
-        .num_kv_heads = s->kv_heads,
-        .head_dim = s->dim,
-        .dtype = s->dtype,
-        .seqs_max = s->num_seqs,
-        .tokens_max = r->cu_seqlens_q[s->num_seqs],
-        .context_max = 1,
-        .kv_tokens_max = s->kv_tokens_max,
-    };
+    vmt_gpu_attention_shape shape = {.num_heads = s->heads,
+                                     .num_kv_heads = s->kv_heads,
+                                     .head_dim = s->dim,
+                                     .dtype = s->dtype,
+                                     .seqs_max = s->num_seqs,
+                                     .tokens_max = r->cu_seqlens_q[s->num_seqs],
+                                     .context_max = 1,
+                                     .kv_tokens_max = s->kv_tokens_max};
     for (uint32_t i = 0; i < s->num_seqs; i++) {
         shape.context_max = VMT_MAX(shape.context_max, s->seq_lens[i]);
         if (s->kv_tokens_max == 0) shape.kv_tokens_max += s->seq_lens[i];
@@ -433,7 +431,7 @@ static void plans_tiles_by_head_size(vmt_test *t) {
                                        {9, 3, 64, 3, 21},    {64, 8, 64, 8, 8},   {71, 1, 64, 15, 4},
                                        {8, 4, 256, 2, 16},   {16, 1, 512, 4, 4}};
     for (size_t i = 0; i < VMT_COUNT(want); i++) {
-        vmt_gpu_attention_shape shape = {want[i][0], want[i][1], want[i][2], VMT_F16, 4, 100, 1000, 4000};
+        vmt_gpu_attention_shape shape = {want[i][0], want[i][1], want[i][2], VMT_F16, 4, 100, 1000, 4000, false};
         vmt_gpu_attention_plan plan = vmt_gpu_attention_plan_make(&shape);
         vmt_expect_eq(t, plan.tile_heads, want[i][3]);
         vmt_expect_eq(t, plan.tile_tokens, want[i][4]);
@@ -442,7 +440,7 @@ static void plans_tiles_by_head_size(vmt_test *t) {
 }
 
 static void routes_each_row(vmt_test *t) {
-    vmt_gpu_attention_shape shape = {32, 8, 128, VMT_BF16, 5, 64, 1024, 2048};
+    vmt_gpu_attention_shape shape = {32, 8, 128, VMT_BF16, 5, 64, 1024, 2048, false};
     vmt_gpu_attention_plan plan = vmt_gpu_attention_plan_make(&shape);
     vmt_attention_part parts[32];
     vmt_attention_merge merges[8];
