@@ -6,8 +6,8 @@
  *   rows  [2, 16]       float: maximum and sum of the rows of a b
  *
  * out[0]: C is set element by element at (frag_row, frag_col), becomes A by frag_from_c and is multiplied by the unit
- * matrix: it is a again only if the lanes hold what they claim.  out[2]: a place that no lane claims keeps what the host
- * has put there.
+ * matrix: it is a again only if the lanes hold what they claim.  out[2]: a place that no lane claims keeps what the
+ * host has put there.
  *
  * Grid      1; 32 threads.
  * Memory    4.6 KB of threadgroup memory at most.
