@@ -75,23 +75,34 @@ static const char *auto_driver(void) {
 #endif
 }
 
-static vmt_status run(struct self_test *s, vmt_str device, vmt_err *err) {
-    char driver[16];
-    snprintf(driver, sizeof driver, "%.*s", VMT_STR_ARG(device));
-    VMT_TRY(vmt_gpu_open(&s->gpu, vmt_str_eq_c(device, "auto") ? auto_driver() : driver, err));
+static vmt_status run(struct self_test *s, vmt_err *err) {
     printf("device: %s (%s)\n", s->gpu->caps.name, s->gpu->driver);
     VMT_TRY(check_selectors(s, err));
     VMT_TRY(compile(s, err));
     return check_kernels(s, err);
 }
 
-int vmt_doctor_self_test(vmt_str device) {
-    struct self_test s = {0};
+int vmt_doctor_self_test_of(vmt_gpu *gpu) {
+    struct self_test s = {.gpu = gpu};
     vmt_err err = {0};
-    vmt_status status = run(&s, device, &err);
-    vmt_gpu_close(s.gpu);
+    vmt_status status = run(&s, &err);
     if (status != VMT_OK) return vmt_command_fail("doctor", status, &err);
-    printf(s.num_wrong == 0 ? "\nall is well\n" : "\n%u thing%s wrong\n", s.num_wrong,
-           s.num_wrong == 1 ? "" : "s");
-    return s.num_wrong == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (s.num_wrong > 0) {
+        printf("\n%u thing%s wrong\n", s.num_wrong, s.num_wrong == 1 ? " is" : "s are");
+        return EXIT_FAILURE;
+    }
+    printf("\nall is well\n");
+    return EXIT_SUCCESS;
+}
+
+int vmt_doctor_self_test(vmt_str device) {
+    char driver[16];
+    vmt_gpu *gpu;
+    vmt_err err = {0};
+    snprintf(driver, sizeof driver, "%.*s", VMT_STR_ARG(device));
+    vmt_status status = vmt_gpu_open(&gpu, vmt_str_eq_c(device, "auto") ? auto_driver() : driver, &err);
+    if (status != VMT_OK) return vmt_command_fail("doctor", status, &err);
+    int code = vmt_doctor_self_test_of(gpu);
+    vmt_gpu_close(gpu);
+    return code;
 }

@@ -156,6 +156,114 @@ static vmt_status run_matmul(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
 
 const vmt_gpu_check_kind vmt_gpu_check_matmul = {3 * NUM_TYPES * NUM_FORMATS, run_matmul};
 
+/* ---- what is fused into a matmul: norm and gate, residual and picked rows; in the first format that is wanted */
+
+static double silu(double x) {
+    return x / (1 + exp(-x));
+}
+
+/* out = silu(gate) * up of rows that are normed, where few rows are for that; else as they are. */
+static void compare_gated(vmt_gpu_check_rig *rig, const vmt_gpu_matmul_args *a, uint32_t num_rows) {
+    float *gate = VMT_ARENA_NEW(rig->arena, float, COLS), *up = VMT_ARENA_NEW(rig->arena, float, COLS);
+    bool has_norm = a->norm_weight.buffer != NULL;
+    for (uint32_t n = 0; n < ROWS; n++) {
+        vmt_matrix_row(&a->weights[0], n, gate);
+        vmt_matrix_row(&a->weights[1], n, up);
+        for (uint32_t m = 0; m < num_rows; m++) {
+            double squares = 0, sum[2] = {0, 0};
+            for (uint32_t k = 0; k < COLS; k++) {
+                double x = vmt_gpu_check_at(&a->x, m * COLS + k);
+                squares += x * x;
+                if (has_norm) x *= vmt_gpu_check_at(&a->norm_weight, k);
+                sum[0] += x * (double)gate[k];
+                sum[1] += x * (double)up[k];
+            }
+            double scale = has_norm ? 1 / sqrt(squares / COLS + (double)a->norm_eps) : 1;
+            double want = silu(scale * sum[0]) * scale * sum[1];
+            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&a->out, m * ROWS + n), want);
+        }
+    }
+}
+
+static vmt_status run_gated(vmt_gpu_check_rig *rig, uint32_t regime, const struct format *f, vmt_dtype type,
+                            vmt_err *err) {
+    uint32_t num_rows = regimes[regime].num_rows;
+    bool has_norm = num_rows <= VMT_GPU_MATMUL_NORM_ROWS;
+    vmt_gpu_matmul_args args = {
+        .weights = {make_weight(rig, f, type), make_weight(rig, f, type)},
+        .num_weights = 2,
+        .type = type,
+        .x = vmt_gpu_check_random(rig, has_norm ? VMT_F32 : type, num_rows, COLS, -0.25, 0.25),
+        .kind = VMT_GPU_MATMUL_GATED,
+        .act = VMT_ACT_SILU,
+        .scale = 1,
+        .out = vmt_gpu_check_zeros(rig, type, num_rows, ROWS),
+        .rows_max = num_rows,
+    };
+    if (has_norm) {
+        args.norm_weight = vmt_gpu_check_random(rig, VMT_F32, 1, COLS, 0.05, 0.15);
+        args.norm_eps = 1e-5f;
+    }
+    VMT_TRY(vmt_gpu_matmul(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
+    compare_gated(rig, &args, num_rows);
+    return VMT_OK;
+}
+
+/* out += x[ids] W^T, the ids last row first. */
+static vmt_status run_residual(vmt_gpu_check_rig *rig, uint32_t regime, const struct format *f, vmt_dtype type,
+                               vmt_err *err) {
+    uint32_t num_rows = regimes[regime].num_rows;
+    vmt_gpu_matmul_args args = {
+        .weights = {make_weight(rig, f, type)},
+        .num_weights = 1,
+        .type = type,
+        .x = vmt_gpu_check_random(rig, type, num_rows + 2, COLS, -0.5, 0.5),
+        .row_ids = vmt_gpu_check_zeros(rig, VMT_I32, num_rows, 1),
+        .kind = VMT_GPU_MATMUL_RESIDUAL,
+        .scale = 0.5f,
+        .out = vmt_gpu_check_random(rig, VMT_F32, num_rows, ROWS, -1, 1),
+        .rows_max = num_rows,
+    };
+    for (uint32_t m = 0; m < num_rows; m++) vmt_gpu_check_put(&args.row_ids, m, num_rows + 1 - m);
+    double *had = VMT_ARENA_NEW(rig->arena, double, num_rows *ROWS);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) had[i] = vmt_gpu_check_at(&args.out, i);
+    VMT_TRY(vmt_gpu_matmul(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
+    float *w = VMT_ARENA_NEW(rig->arena, float, COLS);
+    for (uint32_t n = 0; n < ROWS; n++) {
+        vmt_matrix_row(&args.weights[0], n, w);
+        for (uint32_t m = 0; m < num_rows; m++) {
+            double sum = 0;
+            for (uint32_t k = 0; k < COLS; k++) {
+                sum += vmt_gpu_check_at(&args.x, (num_rows + 1 - m) * COLS + k) * (double)w[k];
+            }
+            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, m * ROWS + n), had[m * ROWS + n] + 0.5 * sum);
+        }
+    }
+    return VMT_OK;
+}
+
+static vmt_status run_fused(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    uint32_t regime = variant % 3, i = 0;
+    bool is_gated = variant / 3 % 2;
+    vmt_dtype type = types[variant / 6];
+    char kernel[64];
+    while (i < NUM_FORMATS && !wants_format(rig, &formats[i])) i++;
+    *is_wanted = vmt_gpu_check_wants_type(rig, type) && i < NUM_FORMATS;
+    if (!*is_wanted) return VMT_OK;
+    const char *type_name = vmt_gpu_type_name(type);
+    vmt_gpu_check_name(rig, "%s %s %s %s", regimes[regime].name, is_gated ? "gated" : "residual", formats[i].name,
+                       type_name);
+    snprintf(kernel, sizeof kernel, "%s_%s_%s", regimes[regime].name, formats[i].name, type_name);
+    *is_wanted = vmt_gpu_trusts(rig->gpu, kernel); /* else another regime would run in its place */
+    if (!*is_wanted) return VMT_OK;
+    vmt_gpu_check_tolerate(rig, type);
+    return (is_gated ? run_gated : run_residual)(rig, regime, &formats[i], type, err);
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_fused = {3 * 2 * NUM_TYPES, run_fused};
+
 /* ---- embeddings */
 
 static vmt_status run_embed(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
