@@ -10,7 +10,8 @@ usage: bench/h100.py [--out DIR] [--only build,test,sanitize,time,yardsticks] [-
     time        the benchmarks of src/ops/gpu_*_bench.c
     yardsticks  copies, matmuls and attention of torch at the same sizes
 
-Results go to DIR as text and CSV (DIR is build-gpu/results unless given).  The last line counts what failed."""
+Results go to DIR as CSV, with all output in report.txt and each program's in logs.tar.gz (DIR is build-gpu/results
+unless given).  The last line counts what failed."""
 
 import argparse
 import concurrent.futures
@@ -21,19 +22,28 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-gpu"
 CUBINS = BUILD / "cubins"
+LOGS = BUILD / "logs"
 TOOLS = ["memcheck", "racecheck", "synccheck", "initcheck"]
 PLANTED = "backend_fault_test"
 failures = []
+report = []
+
+
+def say(*parts):
+    text = "\n".join(str(part) for part in parts)
+    report.append(text)
+    print(text, flush=True)
 
 
 def fail(what):
     failures.append(what)
-    print(f"FAILED {what}", flush=True)
+    say(f"FAILED {what}")
 
 
 def device():
@@ -48,13 +58,17 @@ def programs(pattern):
 def toolkit():
     """Where CUDA's programs and libraries are, in front of what the environment has."""
     env = dict(os.environ)
-    for folder in ["/usr/local/cuda"] + sorted(glob.glob("/usr/local/cuda-*"), reverse=True):
+    compiler = shutil.which("nvcc")
+    folders = [os.path.dirname(os.path.dirname(os.path.realpath(compiler)))] if compiler else []
+    for folder in ["/usr/local/cuda", *folders]:
         env["PATH"] = f"{folder}/bin:" + env["PATH"]
         env["LD_LIBRARY_PATH"] = f"{folder}/lib64:" + env.get("LD_LIBRARY_PATH", "")
     return env
 
 
 def capability(env):
+    if shutil.which("nvidia-smi", path=env["PATH"]) is None:
+        return "90"
     asked = subprocess.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], env=env, text=True,
                            capture_output=True)
     return asked.stdout.split("\n")[0].strip().replace(".", "") or "90"
@@ -64,17 +78,18 @@ def build(options, env):
     began = time.monotonic()
     done = subprocess.run(["tools/build_gpu_tests", str(BUILD)], cwd=ROOT, env=env, text=True, capture_output=True)
     if done.returncode != 0:
-        print(done.stdout[-2000:], done.stderr[-4000:])
+        say(done.stdout[-2000:], done.stderr[-4000:])
         fail("build")
         return
-    print(f"built in {time.monotonic() - began:.0f} s")
+    say(f"built in {time.monotonic() - began:.0f} s")
     CUBINS.mkdir(exist_ok=True)
     began = time.monotonic()
-    parts = os.cpu_count() or 4
+    parts, architecture = os.cpu_count() or 4, capability(env)
 
     def part(i):
-        return subprocess.run([str(BUILD / "backend_cuda_compile_bench"), capability(env), str(CUBINS), str(i), str(parts)],
-                              env=env, text=True, capture_output=True)
+        program = str(BUILD / "backend_cuda_compile_bench")
+        return subprocess.run([program, architecture, str(CUBINS), str(i), str(parts)], env=env, text=True,
+                              capture_output=True)
 
     with concurrent.futures.ThreadPoolExecutor(parts) as pool:
         results = list(pool.map(part, range(parts)))
@@ -82,17 +97,17 @@ def build(options, env):
     (options.out / "compile.csv").write_text("kernel,seconds,bytes,error\n" + "\n".join(rows) + "\n")
     for r in results:
         if r.returncode != 0:
-            print(r.stderr, *[line for line in r.stdout.splitlines() if not line.endswith(",")][:20], sep="\n")
+            say(r.stderr, *[line for line in r.stdout.splitlines() if not line.endswith(",")][:20])
             fail("compile")
-    print(f"{len(rows)} kernels in {time.monotonic() - began:.0f} s")
+    say(f"{len(rows)} kernels in {time.monotonic() - began:.0f} s")
 
 
 def run_test(options, env, program, prefix, name, seconds):
-    log = options.out / f"{name}.txt"
+    log = LOGS / f"{name}.txt"
     with log.open("w") as file:
         try:
-            done = subprocess.run([*prefix, program, device()], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT,
-                                  timeout=seconds)
+            done = subprocess.run([*prefix, program, device()], cwd=ROOT, env=env, stdout=file,
+                                  stderr=subprocess.STDOUT, timeout=seconds)
             code = done.returncode
         except subprocess.TimeoutExpired:
             code = "ran out of time"
@@ -105,9 +120,9 @@ def test(options, env):
         began = time.monotonic()
         code, text = run_test(options, env, program, [], name, options.seconds)
         passed, skipped = len(re.findall(r"^ok ", text, re.M)), len(re.findall(r"^skipped ", text, re.M))
-        print(f"{name}: {passed} passed, {skipped} skipped ({time.monotonic() - began:.0f} s)", flush=True)
+        say(f"{name}: {passed} passed, {skipped} skipped ({time.monotonic() - began:.0f} s)")
         if code != 0 or passed == 0:
-            print("\n".join(text.splitlines()[-12:]))
+            say("\n".join(text.splitlines()[-12:]))
             fail(f"{name}: {code}")
 
 
@@ -131,12 +146,12 @@ def sanitize(options, env):
             counted = re.findall(r"(?:ERROR SUMMARY: |RACECHECK SUMMARY: )(\d+)", text)
             reports = int(counted[-1]) if counted else -1
             rows.append(f"{tool},{os.path.basename(program)},{reports},{code}")
-            print(rows[-1], flush=True)
+            say(rows[-1])
             is_planted = PLANTED in program and tool == "racecheck"
             if is_planted and reports <= 0:
                 fail(f"{name}: the planted race was not found")
             elif not is_planted and (reports != 0 or code != 0):
-                print("\n".join(line for line in text.splitlines() if line.startswith("====="))[:1500])
+                say("\n".join(line for line in text.splitlines() if line.startswith("====="))[:1500])
                 fail(f"{name}: {reports} reports, {code}")
     (options.out / "sanitize.csv").write_text("\n".join(rows) + "\n")
 
@@ -147,7 +162,7 @@ def timings(options, env):
         if options.filter not in name:
             continue
         code, text = run_test(options, env, program, [], name, options.seconds)
-        print(f"{name}\n{text}", flush=True)
+        say(name, text)
         if code != 0 or "WRONG" in text:
             fail(f"{name}: {code}")
 
@@ -173,7 +188,7 @@ def timed(name, call, count, traffic=0, flops=0):
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             begin.record(); graph.replay(); end.record(); end.synchronize()
             best = min(best, begin.elapsed_time(end) * 1e6 / count)
-    print(f"{name},{best / 1e3:.2f},{traffic / best:.0f},{flops / best / 1e3:.1f}", flush=True)
+    print(f"{name},{best / 1e3:.2f},{traffic / best:.0f},{flops / best / 1e3:.1f}")
 
 b = dict(dtype=torch.bfloat16, device="cuda")
 x = torch.randn(1 << 29, **b); y = torch.empty_like(x)
@@ -201,7 +216,7 @@ for seqs, context, rows in [(64, 4096, 1), (1, 32768, 1), (4, 4096, 4096), (1, 1
 def yardsticks(options, env):
     done = subprocess.run([sys.executable, "-c", YARDSTICKS], env=dict(os.environ), text=True, capture_output=True)
     (options.out / "yardsticks.csv").write_text(done.stdout)
-    print(done.stdout, done.stderr[-2000:])
+    say(done.stdout, done.stderr[-2000:])
     if done.returncode != 0:
         fail("yardsticks")
 
@@ -217,11 +232,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=240, help="at most, for one test program")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
     env = toolkit()
     for name in options.only.split(","):
-        print(f"--- {name}", flush=True)
+        say(f"--- {name}")
         STAGES[name](options, env)
-    print(f"{len(failures)} failed" + "".join(f"; {f}" for f in failures))
+    say(f"{len(failures)} failed" + "".join(f"; {f}" for f in failures))
+    with (options.out / "report.txt").open("a") as file:
+        file.write("\n".join(report) + "\n")
+    with tarfile.open(options.out / "logs.tar.gz", "w:gz") as archive:
+        archive.add(LOGS, "logs")
     return 1 if failures else 0
 
 

@@ -3,6 +3,7 @@
 #include "api/job.h"
 #include "api/response_store.h"
 #include "api/routes.h"
+#include "api/turn_store.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "json/json_writer.h"
@@ -126,14 +127,24 @@ void vmt_api_on_done(void *ctx, vmt_http_exchange *x, int status, uint64_t durat
         .route_idx = idx >= 0 ? (uint32_t)idx : vmt_num_routes,
         .status = status,
         .duration_ns = duration_ns,
-        .request_bytes = vmt_http_body(x).len,
+        .request_bytes = vmt_http_body_len(x),
         .response_bytes = bytes_out,
     };
     vmt_metrics_on_http(&api->metrics, &record);
 }
 
-void vmt_api_error_body(void *ctx, int status, vmt_str message, vmt_buf *out) {
-    vmt_http_refusal_body(status, message, out);
+void vmt_api_error_body(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out) {
+    const vmt_api *api = ctx;
+    vmt_fault fault = {0};
+    const char *allowed;
+    int ignored;
+    vmt_fault_http(&fault, status, message);
+    int32_t idx = vmt_route_find(&api->config, vmt_http_method(x), vmt_api_path(api, x), &ignored, &allowed);
+    if (idx >= 0 && vmt_routes[idx].dialect) {
+        vmt_routes[idx].dialect->on_error(&fault, out);
+    } else {
+        vmt_fault_openai_body(&fault, out);
+    }
 }
 
 /* ---- life */
@@ -198,6 +209,8 @@ static vmt_status init(vmt_api *api, vmt_err *err) {
     if (config->ping_interval_ms) api->ping_timer = vmt_timer_create(config->loop, vmt_jobs_on_ping_timer, api);
     api->responses = vmt_response_store_create();
     if (!api->responses) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of responses");
+    api->turns = vmt_turn_store_create();
+    if (!api->turns) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the store of turns");
     if (!api->text_waker || !api->progress_waker || (config->ping_interval_ms && !api->ping_timer)) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the API's wakers");
     }
@@ -232,6 +245,7 @@ void vmt_api_destroy(vmt_api *api) {
     if (api->text_waker) vmt_waker_destroy(api->text_waker);
     if (api->progress_waker) vmt_waker_destroy(api->progress_waker);
     vmt_response_store_destroy(api->responses);
+    vmt_turn_store_destroy(api->turns);
     vmt_grammars_reset(&api->grammars);
     vmt_cors_reset(&api->cors);
     free(api);
@@ -242,6 +256,7 @@ void vmt_api_ready(vmt_api *api, const vmt_api_config *config) {
     api->config.chat_template = config->chat_template;
     api->config.tokenizer_config_json = config->tokenizer_config_json;
     api->config.defaults = config->defaults;
+    api->config.card = config->card;
     api->config.pooling = config->pooling;
     api->config.block_size = config->block_size;
     api->config.num_blocks = config->num_blocks;

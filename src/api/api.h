@@ -24,6 +24,14 @@ typedef struct vmt_sampling_defaults {
     uint32_t max_new_tokens; /* 0: none */
 } vmt_sampling_defaults;
 
+/* What the model is, for those who ask; zeroed: unknown. */
+typedef struct vmt_model_card {
+    const char *architecture; /* as GGUF names it: "llama" */
+    const char *quantization; /* "Q4_K", "BF16": most of its weights */
+    uint64_t num_parameters;
+    uint32_t num_layers, hidden, num_heads, num_kv_heads, context_max;
+} vmt_model_card;
+
 typedef enum vmt_task {
     VMT_TASK_GENERATE,
     VMT_TASK_EMBED, /* the engine's runner gives hidden states, which are pooled to a vector */
@@ -64,6 +72,7 @@ typedef struct vmt_api_config { /* everything is borrowed until destroy */
     vmt_str cors_origins, cors_methods, cors_headers; /* JSON lists */
     bool cors_credentials;
     vmt_sampling_defaults defaults;
+    vmt_model_card card;
     vmt_pooling_rules pooling; /* known when the model is */
     int32_t max_logprobs;      /* 20; -1: the vocabulary */
     uint64_t default_seed;     /* --seed; sampling without a request seed draws from it */
@@ -91,7 +100,7 @@ void vmt_api_destroy(vmt_api *api);
 /* The server's on_request, on_done and error_body hooks. */
 void vmt_api_on_request(void *api, vmt_http_exchange *x);
 void vmt_api_on_done(void *api, vmt_http_exchange *x, int status, uint64_t duration_ns, uint64_t bytes_out);
-void vmt_api_error_body(void *api, int status, vmt_str message, vmt_buf *out);
+void vmt_api_error_body(void *api, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out);
 /* The engine's on_progress hook: any thread. */
 void vmt_api_on_progress(void *api);
 /* The model is loaded: config's engine, tokenizer, template, pooling and cache fields replace what create() was given.

@@ -1,7 +1,5 @@
 #include "api/chat_builder.h"
 
-#define SYSTEMS_SEPARATOR "\n\n"
-
 void vmt_chat_builder_begin(vmt_chat_builder *b, vmt_json_writer *w) {
     *b = (vmt_chat_builder){.w = w};
     vmt_json_key(w, "messages");
@@ -150,58 +148,4 @@ void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, v
     vmt_json_str(&w, text.ptr ? text : VMT_STR(""));
     vmt_json_end_object(&w);
     end_call(&w);
-}
-
-/* ---- merging */
-
-static bool is_system(vmt_json message) {
-    vmt_str role;
-    return vmt_json_get_str(VMT_JSON_AT(message, "role"), &role) && vmt_str_eq_c(role, "system");
-}
-
-static void append_content(vmt_json content, vmt_buf *out) {
-    vmt_str text;
-    vmt_json part;
-    if (vmt_json_get_str(content, &text)) {
-        vmt_buf_append(out, text);
-        return;
-    }
-    bool is_first = true;
-    for (vmt_json_iter it = vmt_json_iter_begin(content); vmt_json_iter_next(&it, NULL, &part);) {
-        if (!vmt_json_get_str(VMT_JSON_AT(part, "text"), &text)) continue;
-        if (!is_first) vmt_buf_append_byte(out, '\n');
-        vmt_buf_append(out, text);
-        is_first = false;
-    }
-}
-
-bool vmt_chat_merge_systems(vmt_json messages, vmt_buf *out) {
-    vmt_buf systems = {0};
-    vmt_json message;
-    size_t idx = 0;
-    bool has_late = false;
-    for (vmt_json_iter it = vmt_json_iter_begin(messages); vmt_json_iter_next(&it, NULL, &message); idx++) {
-        if (!is_system(message)) continue;
-        has_late = has_late || idx > 0;
-        if (systems.len) vmt_buf_append_c(&systems, SYSTEMS_SEPARATOR);
-        append_content(VMT_JSON_AT(message, "content"), &systems);
-    }
-    if (has_late) {
-        vmt_json_writer w;
-        vmt_json_writer_init(&w, out);
-        vmt_json_begin_array(&w);
-        vmt_json_begin_object(&w);
-        vmt_json_key(&w, "role");
-        vmt_json_c_str(&w, "system");
-        vmt_json_key(&w, "content");
-        write_text(&w, &systems);
-        vmt_json_end_object(&w);
-        for (vmt_json_iter it = vmt_json_iter_begin(messages); vmt_json_iter_next(&it, NULL, &message);) {
-            if (!is_system(message)) vmt_json_value(&w, message);
-        }
-        vmt_json_end_array(&w);
-        if (systems.failed) out->failed = true;
-    }
-    vmt_buf_free(&systems);
-    return has_late;
 }

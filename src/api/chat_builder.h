@@ -38,7 +38,4 @@ void vmt_chat_builder_call(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_js
 /* A call of a tool that takes plain text: {"input": text}. */
 void vmt_chat_builder_call_text(vmt_chat_builder *b, vmt_str id, vmt_str name, vmt_str text);
 
-/* The messages with every system message joined into the first; false if that changes nothing. */
-bool vmt_chat_merge_systems(vmt_json messages, vmt_buf *out);
-
 #endif

@@ -167,7 +167,33 @@ static bool given(vmt_json value) {
     return vmt_json_exists(value) && !vmt_json_is_null(value);
 }
 
-static bool write_message(vmt_json message, size_t idx, bool as_parts, vmt_json_writer *w, vmt_fault *fault) {
+static bool has_text(vmt_json content) {
+    vmt_str text;
+    return vmt_json_get_str(content, &text) ? text.len > 0 : vmt_json_size(content) > 0;
+}
+
+static void write_reasoning(vmt_json message, const vmt_chat_messages_options *options, vmt_json_writer *w) {
+    static const char *const names[] = {"reasoning", "reasoning_content", "thinking"};
+    vmt_json reasoning = VMT_JSON_AT(message, "reasoning"), calls = VMT_JSON_AT(message, "tool_calls");
+    vmt_buf recalled = {0};
+    vmt_str text;
+    if (!given(reasoning)) reasoning = VMT_JSON_AT(message, "reasoning_content");
+    bool is_known = vmt_json_get_str(reasoning, &text);
+    if (!is_known && options->recall.reasoning && vmt_json_size(calls)) {
+        is_known = options->recall.reasoning(options->recall.ctx, message, &recalled);
+        text = vmt_buf_str(&recalled);
+    }
+    /* gpt-oss's template refuses thinking beside both text and calls. */
+    bool is_refused = vmt_json_size(calls) && has_text(VMT_JSON_AT(message, "content"));
+    for (size_t i = 0; is_known && i < VMT_COUNT(names) - is_refused; i++) {
+        vmt_json_key(w, names[i]);
+        vmt_json_str(w, text);
+    }
+    vmt_buf_free(&recalled);
+}
+
+static bool write_message(vmt_json message, size_t idx, const vmt_chat_messages_options *options,
+                          vmt_json_writer *w, vmt_fault *fault) {
     vmt_str role;
     if (vmt_json_typeof(message) != VMT_JSON_OBJECT) {
         return vmt_fault_schema(fault, "messages", "body.messages.%zu: Input should be an object, got %s", idx,
@@ -185,19 +211,9 @@ static bool write_message(vmt_json message, size_t idx, bool as_parts, vmt_json_
     vmt_json_key(w, "role");
     vmt_json_str(w, role);
     vmt_json_key(w, "content");
-    if (!write_content(content, idx, as_parts && !is_tool, w, fault)) return false;
+    if (!write_content(content, idx, options->as_parts && !is_tool, w, fault)) return false;
     if (is_assistant && given(calls) && !write_tool_calls(calls, idx, w, fault)) return false;
-    if (is_assistant) {
-        vmt_json reasoning = VMT_JSON_AT(message, "reasoning");
-        if (!given(reasoning)) reasoning = VMT_JSON_AT(message, "reasoning_content");
-        vmt_str text;
-        if (vmt_json_get_str(reasoning, &text)) {
-            vmt_json_key(w, "reasoning");
-            vmt_json_str(w, text);
-            vmt_json_key(w, "reasoning_content");
-            vmt_json_str(w, text);
-        }
-    }
+    if (is_assistant) write_reasoning(message, options, w);
     if (is_tool) copy_string(message, "tool_call_id", w);
     copy_string(message, "name", w);
     if (vmt_str_eq_c(role, "developer") && given(VMT_JSON_AT(message, "tools"))) {
@@ -208,7 +224,8 @@ static bool write_message(vmt_json message, size_t idx, bool as_parts, vmt_json_
     return true;
 }
 
-bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *w, vmt_fault *fault) {
+bool vmt_chat_messages_write(vmt_json messages, const vmt_chat_messages_options *options, vmt_json_writer *w,
+                             vmt_fault *fault) {
     size_t count = vmt_json_size(messages), idx = 0;
     if (!given(messages)) return vmt_fault_schema(fault, "messages", "body.messages: Field required");
     if (count == 0) return vmt_fault_rule(fault, "messages", NULL, "messages must not be empty.");
@@ -219,7 +236,7 @@ bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *
     vmt_json message;
     vmt_json_begin_array(w);
     for (vmt_json_iter it = vmt_json_iter_begin(messages); vmt_json_iter_next(&it, NULL, &message); idx++) {
-        if (!write_message(message, idx, as_parts, w, fault)) return false;
+        if (!write_message(message, idx, options, w, fault)) return false;
     }
     vmt_json_end_array(w);
     return true;

@@ -2,7 +2,8 @@
  *
  * Content becomes a string (text parts joined by newlines) or a list of {"type":"text"} parts, as the template wants;
  * a null content is the empty one.  Tool calls get their arguments as objects.  reasoning and reasoning_content are
- * given under both names.  What templates don't know is dropped, as vLLM drops it. */
+ * given under both names, and as thinking where gpt-oss's template takes that.  What templates don't know is dropped,
+ * as vLLM drops it. */
 #ifndef VMT_API_CHAT_MESSAGES_H
 #define VMT_API_CHAT_MESSAGES_H
 
@@ -15,8 +16,19 @@
 #define VMT_TOOLS_MAX      1024u
 #define VMT_TOOL_NAME_MAX  256u /* bytes */
 
+/* Gives the reasoning that a client left out of a message with tool calls. */
+typedef struct vmt_chat_recall {
+    bool (*reasoning)(void *ctx, vmt_json message, vmt_buf *out); /* NULL: nobody knows */
+    void *ctx;
+} vmt_chat_recall;
+typedef struct vmt_chat_messages_options {
+    bool as_parts;
+    vmt_chat_recall recall;
+} vmt_chat_messages_options;
+
 /* Appends the messages as JSON. */
-bool vmt_chat_messages_write(vmt_json messages, bool as_parts, vmt_json_writer *w, vmt_fault *fault);
+bool vmt_chat_messages_write(vmt_json messages, const vmt_chat_messages_options *options, vmt_json_writer *w,
+                             vmt_fault *fault);
 /* Checks tools and appends them in the canonical order of their fields. */
 bool vmt_chat_tools_write(vmt_json tools, vmt_json_writer *w, vmt_fault *fault);
 /* Who decides about calls.  Without tools nobody calls; with tools and no choice it is AUTO. */

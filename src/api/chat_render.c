@@ -1,5 +1,6 @@
 #include "api/chat_render.h"
 #include "api/chat_messages.h"
+#include "api/turns.h"
 #include "base/clock.h"
 
 #define FIXED_VARS_MAX 16u
@@ -93,6 +94,16 @@ static bool normalised(vmt_job *job, vmt_buf *text, const char *what, vmt_json *
     return ok;
 }
 
+struct recall {
+    vmt_job *job;
+    vmt_json tools;
+};
+
+static bool recall_reasoning(void *ctx, vmt_json message, vmt_buf *out) {
+    const struct recall *recall = ctx;
+    return vmt_turns_recall_reasoning(recall->job, recall->tools, message, out);
+}
+
 static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_template *tmpl, vmt_json *messages,
                       vmt_json *tools) {
     int format = job->api->config.content_format;
@@ -100,7 +111,9 @@ static bool normalise(vmt_job *job, const vmt_conversation *c, const vmt_chat_te
     vmt_buf text = {0};
     vmt_json_writer w;
     vmt_json_writer_init(&w, &text);
-    if (!vmt_chat_messages_write(c->messages, as_parts, &w, &job->fault)) {
+    struct recall recall = {job, c->tools};
+    const vmt_chat_messages_options options = {as_parts, {recall_reasoning, &recall}};
+    if (!vmt_chat_messages_write(c->messages, &options, &w, &job->fault)) {
         vmt_buf_free(&text);
         return false;
     }

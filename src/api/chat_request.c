@@ -1,8 +1,9 @@
 #include "api/chat_request.h"
-#include "api/chat_builder.h"
+#include "api/chat_merge.h"
 #include "api/chat_messages.h"
 #include "api/chat_render.h"
 #include "api/prompt.h"
+#include "api/turns.h"
 
 static void take_body(vmt_job *job, vmt_buf *chat_body) {
     vmt_buf_free(&job->body);
@@ -10,26 +11,34 @@ static void take_body(vmt_job *job, vmt_buf *chat_body) {
     *chat_body = (vmt_buf){0};
 }
 
-/* A template that refuses a system message in the middle gets all of them at the front.  Elsewhere they stay where they
- * are: moving them would change the prompt's beginning, and with it what the prefix cache holds. */
-static bool render(vmt_job *job, vmt_conversation *conversation) {
-    size_t begin = conversation->prompt->len;
-    if (vmt_conversation_render(job, conversation)) return true;
+static bool render_merged(vmt_job *job, vmt_conversation *conversation, vmt_chat_merge_depth depth) {
     vmt_buf merged = {0};
     vmt_json messages;
-    if (job->fault.kind != VMT_FAULT_RULE || !vmt_chat_merge_systems(conversation->messages, &merged))
-        return false;
-    vmt_fault first = job->fault;
+    vmt_chat_merge(conversation->messages, depth, &merged);
     job->fault = (vmt_fault){0};
-    conversation->prompt->len = begin;
-    bool ok = vmt_job_parse_json(job, vmt_buf_str(&merged), "messages", &messages);
+    bool ok = vmt_job_parse_json(job, merged.failed ? VMT_STR("") : vmt_buf_str(&merged), "messages", &messages);
     vmt_buf_free(&merged);
-    if (ok) {
-        conversation->messages = messages;
-        ok = vmt_conversation_render(job, conversation);
+    if (!ok) return false;
+    conversation->messages = messages;
+    return vmt_conversation_render(job, conversation);
+}
+
+/* Messages stay as they are where the template takes them; what it says of the last attempt is its word, but that of
+ * the first is about what the client sent. */
+static bool render(vmt_job *job, vmt_conversation *conversation) {
+    size_t begin = conversation->prompt->len;
+    bool is_strict =
+        !job->api->output_rules.takes_late_systems && vmt_chat_has_late_systems(conversation->messages);
+    if (!is_strict && vmt_conversation_render(job, conversation)) return true;
+    vmt_fault first = job->fault;
+    if (first.kind != VMT_FAULT_NONE && first.kind != VMT_FAULT_RULE) return false;
+    for (int depth = VMT_MERGE_SYSTEMS; depth <= VMT_MERGE_USERS; depth++) {
+        conversation->prompt->len = begin;
+        if (render_merged(job, conversation, (vmt_chat_merge_depth)depth)) return true;
+        if (first.kind == VMT_FAULT_NONE) first = job->fault;
     }
-    if (!ok) job->fault = first;
-    return ok;
+    job->fault = first;
+    return false;
 }
 
 static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *conversation,
@@ -54,8 +63,7 @@ static bool read_conversation(vmt_job *job, vmt_json body, vmt_conversation *con
 
 /* options NULL: nothing will be answered. */
 static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options,
-                            vmt_buf *prompt) {
-    vmt_conversation conversation = {.prompt = prompt};
+                            vmt_conversation *conversation) {
     vmt_answer_rules rules;
     vmt_json body;
     if (chat_body->failed) {
@@ -66,26 +74,27 @@ static bool read_and_render(vmt_job *job, vmt_buf *chat_body, const vmt_chat_req
     take_body(job, chat_body);
     if (!vmt_job_read_common(job, &body)) return false;
     if (options && options->raw_prompt.ptr) {
-        vmt_buf_append(prompt, options->raw_prompt);
+        vmt_buf_append(conversation->prompt, options->raw_prompt);
         return true;
     }
-    if (!read_conversation(job, body, &conversation, &rules) || !render(job, &conversation)) return false;
+    if (!read_conversation(job, body, conversation, &rules) || !render(job, conversation)) return false;
     if (!options) return true;
     bool is_wish = options->tools_are_a_wish && rules.tool_choice.kind == VMT_TOOLS_AUTO;
     if (is_wish && !job->api->output_rules.dialect) rules.tool_choice.kind = VMT_TOOLS_NONE;
-    return vmt_conversation_wish(job, &conversation, &rules);
+    return vmt_conversation_wish(job, conversation, &rules);
 }
 
 bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_request_options *options) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, options, &prompt);
+    vmt_conversation conversation = {.prompt = &prompt};
+    bool ok = read_and_render(job, chat_body, options, &conversation);
     if (ok) {
         job->prompts = vmt_job_alloc(job, 1, sizeof *job->prompts);
         ok = job->prompts != NULL;
     }
     if (ok) {
         job->num_prompts = 1;
-        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), options->raw_prompt.ptr != NULL);
+        ok = vmt_turns_encode(job, &conversation, options->raw_prompt.ptr != NULL);
         job->prompts[0].text = (vmt_str){0};
     }
     vmt_buf_free(&prompt);
@@ -93,7 +102,8 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
     vmt_prepare_options prepare = {
         .max_tokens = options->max_tokens,
         .max_tokens_param = options->max_tokens_param,
-        .logprobs = {VMT_LOGPROBS_NONE, NULL},
+        .fim = options->fim,
+        .logprobs = options->logprobs.param ? options->logprobs : (vmt_logprobs_wish){VMT_LOGPROBS_NONE, NULL},
     };
     int64_t left =
         (int64_t)vmt_engine_max_model_len(job->api->config.engine) - (int64_t)job->prompts[0].tokens.len;
@@ -106,7 +116,8 @@ bool vmt_chat_request_prepare(vmt_job *job, vmt_buf *chat_body, const vmt_chat_r
 
 bool vmt_chat_request_count(vmt_job *job, vmt_buf *chat_body, uint64_t *num_tokens) {
     vmt_buf prompt = {0};
-    bool ok = read_and_render(job, chat_body, NULL, &prompt);
+    vmt_conversation conversation = {.prompt = &prompt};
+    bool ok = read_and_render(job, chat_body, NULL, &conversation);
     if (ok) {
         vmt_tokens tokens = {0};
         vmt_err err = {0};

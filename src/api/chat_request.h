@@ -5,15 +5,18 @@
 #ifndef VMT_API_CHAT_REQUEST_H
 #define VMT_API_CHAT_REQUEST_H
 
+#include "api/fim.h"
 #include "api/job.h"
 
 typedef struct vmt_chat_request_options {
     int64_t max_tokens; /* VMT_FIELD_UNSET: what is left of the context.  More than that is cut to it. */
     const char *max_tokens_param;
+    vmt_logprobs_wish logprobs; /* param NULL: none */
     /* Tools that the model has no known way to call are no error: agents always bring theirs, and the answer is
      * text. */
     bool tools_are_a_wish;
-    vmt_str raw_prompt; /* if there: the prompt itself, and the body has no messages */
+    const vmt_fim_style *fim; /* the raw prompt asks for a middle, in this way */
+    vmt_str raw_prompt;       /* if there: the prompt itself, and the body has no messages */
 } vmt_chat_request_options;
 
 /* Takes the text of chat_body.  false: job->fault. */

@@ -1,4 +1,5 @@
 #include "api/choice_output.h"
+#include "api/chat_merge.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -26,6 +27,7 @@ vmt_status vmt_output_rules_resolve(vmt_output_rules *out, const vmt_api_config 
     if (config->chat_template) {
         out->dialect = vmt_tool_dialect_detect(&facts);
         out->reasoning = vmt_reasoning_detect(&facts);
+        out->takes_late_systems = vmt_chat_takes_late_systems(config->chat_template, config->tokenizer);
     }
     vmt_str name = config->tool_call_parser;
     if (name.len) {
@@ -95,7 +97,10 @@ static void on_event(void *ctx, const vmt_output_event *event) {
     case VMT_OUTPUT_REASONING:
         if (!out->wish->drops_reasoning) vmt_buf_append(&out->reasoning, event->text);
         break;
-    case VMT_OUTPUT_CONTENT: vmt_buf_append(out->content, event->text); break;
+    case VMT_OUTPUT_CONTENT:
+        vmt_buf_append(out->content, event->text);
+        out->digest = vmt_said_digest(out->digest, event->text);
+        break;
     case VMT_OUTPUT_CALL_START:
         if (is_kept) begin_call(out, event);
         break;
@@ -119,7 +124,7 @@ static void on_event(void *ctx, const vmt_output_event *event) {
 
 bool vmt_choice_output_init(vmt_choice_output *out, const vmt_output_wish *wish, vmt_arena *arena,
                             vmt_buf *content) {
-    *out = (vmt_choice_output){.wish = wish, .arena = arena, .content = content};
+    *out = (vmt_choice_output){.wish = wish, .arena = arena, .content = content, .digest = VMT_SAID_DIGEST_BEGIN};
     if (!wish->dialect && !wish->reasoning) return true;
     const vmt_output_options options = {
         .dialect = wish->dialect,

@@ -16,6 +16,7 @@ typedef struct vmt_output_rules {
     const vmt_tool_dialect *dialect;      /* NULL: none known */
     const vmt_reasoning_style *reasoning; /* likewise */
     bool reasoning_by_name;               /* --reasoning-parser, not the template */
+    bool takes_late_systems;              /* the template does (api/chat_merge.h) */
 } vmt_output_rules;
 
 /* From the names and the template of config.  VMT_E_INVALID for a name that is none. */
@@ -53,8 +54,19 @@ typedef struct vmt_choice_output {
     uint32_t num_calls, num_whole;
     uint32_t first_unsent;         /* calls before it are whole and sent */
     uint32_t num_reasoning_tokens; /* tokens after which the text stood inside reasoning */
+    uint64_t digest;               /* of the content so far, vmt_said_digest() */
     bool failed;
 } vmt_choice_output;
+
+/* A text's digest, white space left out: clients trim what they send back.  FNV-1a, piece by piece. */
+#define VMT_SAID_DIGEST_BEGIN UINT64_C(0xcbf29ce484222325)
+static inline uint64_t vmt_said_digest(uint64_t digest, vmt_str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c > ' ') digest = (digest ^ c) * UINT64_C(0x100000001b3);
+    }
+    return digest;
+}
 
 /* Text thread.  false: no memory. */
 bool vmt_choice_output_init(vmt_choice_output *out, const vmt_output_wish *wish, vmt_arena *arena,

@@ -28,6 +28,7 @@ struct vmt_api {
     vmt_waker *progress_waker; /* the engine has published something */
     vmt_timer *ping_timer;
     struct vmt_response_store *responses;
+    struct vmt_turn_store *turns; /* the model's own, as sampled */
 
     vmt_job *jobs; /* every job that still has memory, newest first */
     uint32_t num_jobs;

@@ -17,6 +17,7 @@ static const struct row {
     [VMT_FAULT_BUSY] = {503, "ServiceUnavailableError"},
     [VMT_FAULT_LOADING] = {503, "ServiceUnavailableError"},
     [VMT_FAULT_INTERNAL] = {500, "InternalServerError"},
+    [VMT_FAULT_HTTP] = {400, "Bad Request"},
 };
 
 static const vmt_fault_kind kind_of_status[] = {
@@ -106,8 +107,13 @@ bool vmt_fault_from_err(vmt_fault *fault, const vmt_err *err, const char *param)
                            err->msg[0] ? err->msg : vmt_status_name(err->code));
 }
 
+bool vmt_fault_http(vmt_fault *fault, int status, vmt_str message) {
+    fault->status = status;
+    return vmt_fault_other(fault, VMT_FAULT_HTTP, NULL, "%.*s", VMT_STR_ARG(message));
+}
+
 int vmt_fault_status(const vmt_fault *fault) {
-    return rows[fault->kind].status;
+    return fault->status ? fault->status : rows[fault->kind].status;
 }
 
 static void write_body(vmt_buf *out, vmt_str message, const char *type, const char *param, int code) {
@@ -128,15 +134,15 @@ static void write_body(vmt_buf *out, vmt_str message, const char *type, const ch
     vmt_json_end_object(&w);
 }
 
-void vmt_fault_openai_body(const vmt_fault *fault, vmt_buf *out) {
-    const struct row *row = &rows[fault->kind];
-    write_body(out, vmt_str_from(fault->msg), row->type, fault->param[0] ? fault->param : NULL, row->status);
+static const char *phrase_of(int status) {
+    for (size_t i = 0; i < VMT_COUNT(phrases); i++) {
+        if (phrases[i].status == status) return phrases[i].phrase;
+    }
+    return "Bad Request";
 }
 
-void vmt_http_refusal_body(int status, vmt_str message, vmt_buf *out) {
-    const char *phrase = "Bad Request";
-    for (size_t i = 0; i < VMT_COUNT(phrases); i++) {
-        if (phrases[i].status == status) phrase = phrases[i].phrase;
-    }
-    write_body(out, message, phrase, NULL, status);
+void vmt_fault_openai_body(const vmt_fault *fault, vmt_buf *out) {
+    int status = vmt_fault_status(fault);
+    const char *type = fault->kind == VMT_FAULT_HTTP ? phrase_of(status) : rows[fault->kind].type;
+    write_body(out, vmt_str_from(fault->msg), type, fault->param[0] ? fault->param : NULL, status);
 }

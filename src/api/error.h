@@ -17,12 +17,14 @@ typedef enum vmt_fault_kind {
     VMT_FAULT_BUSY,        /* a queue is full: 503 with Retry-After */
     VMT_FAULT_LOADING,     /* no model yet, or going down: 503 */
     VMT_FAULT_INTERNAL,    /* ours or the device's */
+    VMT_FAULT_HTTP,        /* the HTTP server's own refusal, with its status */
 } vmt_fault_kind;
 
 #define VMT_FAULT_MESSAGE_MAX 768
 
 typedef struct vmt_fault {
     vmt_fault_kind kind;
+    int status;                      /* where it is not the kind's; else 0 */
     char param[VMT_ERR_PARAM_MAX];   /* JSON field at fault; empty: null */
     char msg[VMT_FAULT_MESSAGE_MAX]; /* NUL-terminated */
 } vmt_fault;
@@ -37,10 +39,10 @@ bool vmt_fault_other(vmt_fault *fault, vmt_fault_kind kind, const char *param, c
 /* An error from below; param, if not NULL, stands in where err names none. */
 bool vmt_fault_from_err(vmt_fault *fault, const vmt_err *err, const char *param);
 
+bool vmt_fault_http(vmt_fault *fault, int status, vmt_str message);
+
 int vmt_fault_status(const vmt_fault *fault);
 /* {"error":{"message","type","param","code"}} */
 void vmt_fault_openai_body(const vmt_fault *fault, vmt_buf *out);
-/* The same shape for the HTTP server's own refusals. */
-void vmt_http_refusal_body(int status, vmt_str message, vmt_buf *out);
 
 #endif

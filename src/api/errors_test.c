@@ -124,8 +124,8 @@ static const struct error_case {
      "1 validation error:\n  body.prompt: Input should be ..."},
     {COMPLETIONS, "{\"prompt\":7}", 400, SCHEMA, "prompt",
      "1 validation error:\n  body.prompt: Input should be a string, ..."},
-    {COMPLETIONS, "{" P ",\"suffix\":\"\"}", 400, RULE, "suffix",
-     "suffix is not currently supported (parameter=suffix)"},
+    {COMPLETIONS, "{" P ",\"suffix\":\"x\"}", 400, RULE, "suffix",
+     "suffix needs a model that fills in the middle, and this one has no tokens for it. (parameter=suffix)"},
     /* forms of answers */
     {COMPLETIONS, "{" P ",\"response_format\":{}}", 400, SCHEMA, "response_format",
      "1 validation error:\n  body.response_format.type: Field required"},

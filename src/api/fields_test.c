@@ -186,9 +186,16 @@ static const struct {
     {"[{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"content\":\"x\"},{\"role\":\"assistant\","
      "\"reasoning\":\"ha\"}]",
      false,
-     "[{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"hm\",\"reasoning_content\":\"hm\"},{\"role\":"
-     "\"assistant\","
-     "\"content\":\"\",\"reasoning\":\"ha\",\"reasoning_content\":\"ha\"}]"},
+     "[{\"role\":\"assistant\",\"content\":\"x\",\"reasoning\":\"hm\",\"reasoning_content\":\"hm\",\"thinking\":"
+     "\"hm\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning\":\"ha\",\"reasoning_content\":\"ha\","
+     "\"thinking\":"
+     "\"ha\"}]"},
+    {"[{\"role\":\"assistant\",\"reasoning\":\"hm\",\"content\":\"x\",\"tool_calls\":[{\"function\":{\"name\":"
+     "\"f\"}}]}]",
+     false,
+     "[{\"role\":\"assistant\",\"content\":\"x\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{}}}]"
+     ","
+     "\"reasoning\":\"hm\",\"reasoning_content\":\"hm\"}]"},
     {"[{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"b\"}]"
      "}]",
      true, "[{\"role\":\"tool\",\"content\":\"a\\nb\",\"tool_call_id\":\"1\"}]"},
@@ -203,7 +210,8 @@ static void messages_are_normalised(vmt_test *t) {
         vmt_json_writer w;
         vmt_json_writer_init(&w, &out);
         vmt_json_doc *doc = parse(t, messages[i].in);
-        bool ok = vmt_chat_messages_write(vmt_json_root(doc), messages[i].as_parts, &w, &fault);
+        bool ok = vmt_chat_messages_write(
+            vmt_json_root(doc), &(vmt_chat_messages_options){.as_parts = messages[i].as_parts}, &w, &fault);
         vmt_str copy = vmt_arena_dup(t->arena, vmt_buf_str(&out));
         vmt_buf_free(&out);
         vmt_json_doc_destroy(doc);

@@ -1,5 +1,6 @@
 #include "api/job.h"
 #include "api/constraint.h"
+#include "api/turns.h"
 #include "api/usage.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #define NUMBER_BYTES  12u /* of a number of a vector, about */
 #define TOKEN_BYTES   4u  /* of a token's text, about */
 #define NS_PER_MS     1000000ull
+#define TURN_NS_MAX   (2 * NS_PER_MS) /* of news dealt with in one go */
 
 /* ---- memory */
 
@@ -61,6 +63,7 @@ static void free_job(vmt_job *job) {
         vmt_choice *choice = &job->choices[i];
         vmt_buf_free(&choice->text);
         vmt_choice_output_free(&choice->output);
+        vmt_tokens_free(&choice->said);
         vmt_buf_free(&choice->token_ids);
         vmt_buf_free(&choice->chat_logprobs);
         vmt_logprobs_lists_free(&choice->logprobs);
@@ -167,12 +170,17 @@ static void respond(vmt_job *job, int status, const vmt_buf *body) {
     vmt_http_respond(x, status, content_type, vmt_buf_str(body));
 }
 
+static void set_busy_status(const vmt_dialect *dialect, vmt_fault *fault) {
+    if (fault->kind == VMT_FAULT_BUSY) fault->status = dialect->busy_status;
+}
+
 /* One final message for what went wrong, in the form that the answer has by now. */
 static void fail(vmt_job *job) {
     if (!job->x) {
         set_answered(job);
         return;
     }
+    set_busy_status(job->dialect, &job->fault);
     int status = vmt_fault_status(&job->fault);
     if (job->fault.kind == VMT_FAULT_BUSY) job->api->metrics.admission_rejections++;
     vmt_buf_clear(&job->out);
@@ -269,6 +277,7 @@ static void finish_choice(vmt_job *job, vmt_choice *choice, vmt_finish finish, i
         vmt_buf_free(&held);
     }
     vmt_choice_output_finish(&choice->output, finish != VMT_FINISH_STOP);
+    vmt_turns_keep(job, choice, finish);
     if (job->output.has_tools) {
         vmt_metrics_on_tool_parse(&job->api->metrics, job->dialect->name, job->fields.stream,
                                   choice->output.num_whole > 0);
@@ -289,6 +298,7 @@ static void take_token(vmt_job *job, vmt_choice *choice, const vmt_output_token 
         vmt_buf_printf(&choice->token_ids, choice->token_ids.len ? ",%d" : "%d", (int)token->token_id);
     }
     if (job->dialect->on_token) job->dialect->on_token(job, choice, token);
+    vmt_turns_hear(job, choice, token->token_id);
     /* The token that ended it by being an end or stop token is counted and listed but not shown. */
     if (!token->is_end_mark || job->fields.include_stop_str_in_output) add_text(job, choice, token->token_id);
     if (choice->stop_string_idx >= 0) {
@@ -464,16 +474,25 @@ static void pump(vmt_job *job, uint32_t first, uint32_t end) {
     finish_job(job);
 }
 
+/* Many at once take turns with the rest of the loop. */
+static bool is_time_up(vmt_waker *waker, uint64_t begin_ns) {
+    if (vmt_clock_ns() - begin_ns < TURN_NS_MAX) return false;
+    vmt_waker_wake(waker);
+    return true;
+}
+
 void vmt_jobs_on_progress(void *ctx) {
     vmt_api *api = ctx;
     if (!api->config.engine) return;
     vmt_generation *generation;
+    uint64_t begin_ns = vmt_clock_ns();
     while ((generation = vmt_engine_take_ready(api->config.engine)) != NULL) {
         vmt_job_gen *gen = vmt_generation_user(generation);
         vmt_job *job = gen->job;
         gen->has_ended = vmt_generation_ended(generation);
         pump(job, gen->prompt_idx * job->n, (gen->prompt_idx + 1) * job->n);
         free_if_done(job);
+        if (is_time_up(api->progress_waker, begin_ns)) break;
     }
     for (vmt_job *job = api->jobs, *next; job; job = next) {
         next = job->next;
@@ -537,7 +556,8 @@ static void after_parse(vmt_job *job) {
 void vmt_jobs_on_text_done(void *ctx) {
     vmt_api *api = ctx;
     vmt_text_work *work;
-    while ((work = vmt_text_pool_take_done(api->text_pool)) != NULL) {
+    uint64_t begin_ns = vmt_clock_ns();
+    while (!is_time_up(api->text_waker, begin_ns) && (work = vmt_text_pool_take_done(api->text_pool)) != NULL) {
         vmt_job *job = (vmt_job *)(void *)work;
         if (job->stage == VMT_JOB_PARSING) {
             after_parse(job);
@@ -559,6 +579,7 @@ static void refuse(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *dialec
     vmt_fault fault = {0};
     vmt_buf body = {0};
     vmt_fault_other(&fault, kind, NULL, "%s", message);
+    set_busy_status(dialect, &fault);
     dialect->on_error(&fault, &body);
     vmt_http_add_header(x, "Retry-After", VMT_STR(RETRY_AFTER_S));
     api->metrics.admission_rejections++;
@@ -579,18 +600,16 @@ static vmt_job *create(vmt_api *api, vmt_http_exchange *x, const vmt_dialect *di
         .arrived_ns = vmt_http_arrived_ns(x),
         .last_write_ns = vmt_clock_ns(),
     };
-    vmt_buf_append(&job->body, vmt_http_body(x));
     vmt_str own_id = vmt_http_header(x, "X-Request-Id");
     if (job->arena && own_id.len && own_id.len <= VMT_REQUEST_ID_MAX) {
         job->header_id = vmt_arena_dup(job->arena, own_id);
     }
-    if (!job->arena || job->body.failed ||
-        (own_id.len && own_id.len <= VMT_REQUEST_ID_MAX && !job->header_id.ptr)) {
+    if (!job->arena || (own_id.len && own_id.len <= VMT_REQUEST_ID_MAX && !job->header_id.ptr)) {
         vmt_arena_destroy(job->arena);
-        vmt_buf_free(&job->body);
         free(job);
         return NULL;
     }
+    job->body = vmt_http_take_body(x);
     job->next = api->jobs;
     if (api->jobs) api->jobs->prev = job;
     api->jobs = job;

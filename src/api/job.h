@@ -13,13 +13,14 @@
 #include "api/error.h"
 #include "api/logprobs.h"
 #include "api/sampling_fields.h"
+#include "base/hash.h"
 #include "text/detokenizer.h"
 #include "text/stop.h"
 
 #define VMT_JOB_ARENA_BYTES_MAX  ((size_t)256 << 20) /* one request's prompts, rings and choices */
 #define VMT_JOB_ANSWER_BYTES_MAX ((size_t)1 << 30)   /* one choice's text or logprobs, kept for a whole answer */
 #define VMT_JOB_CHOICES_MAX      16384u              /* prompts times n */
-#define VMT_JOB_DOCS_MAX         16u
+#define VMT_JOB_DOCS_MAX         24u
 
 typedef struct vmt_choice vmt_choice;
 
@@ -49,6 +50,7 @@ typedef struct vmt_dialect {
     void (*on_error)(const vmt_fault *fault, vmt_buf *out);
     const char *end_of_stream; /* "[DONE]" or NULL */
     const char *content_type;  /* of a whole answer; NULL: application/json */
+    int busy_status;           /* instead of 503 when a queue is full; 0: none */
     bool is_ndjson;            /* Stream: lines of JSON, which the dialect ends with a newline; no events */
     bool starts_early;         /* Stream: on_start as soon as the engine has the request */
     /* Stream: nothing was sent for a while.  NULL: a comment that clients skip. */
@@ -64,6 +66,15 @@ typedef struct vmt_prompt {
     vmt_tokens tokens;  /* owned */
     uint64_t num_chars; /* code points of its tokens' texts; only with logprobs and echo */
 } vmt_prompt;
+
+/* Where the model's turn begins, if it is to be kept (api/turns.h). */
+typedef struct vmt_open_turn {
+    bool is_open;
+    vmt_hash128 before;
+    uint64_t before_bytes;
+    uint32_t num_led;  /* tokens at the prompt's end that are the turn's */
+    uint64_t num_read; /* tokens of former turns that were looked at for this request */
+} vmt_open_turn;
 
 /* A prompt's generation: n choices. */
 typedef struct vmt_job_gen {
@@ -82,6 +93,7 @@ struct vmt_choice {
     vmt_stop *stop;           /* NULL: no stop strings */
     /* Of a stream: what was not sent yet.  Of a whole answer: everything. */
     vmt_buf text;
+    vmt_tokens said;   /* every token, if the turn is to be kept */
     vmt_buf token_ids; /* JSON numbers joined by commas; only with return_token_ids */
     vmt_buf chat_logprobs;
     vmt_logprobs_lists logprobs;
@@ -134,6 +146,7 @@ struct vmt_job {
     uint32_t num_stop_strings;
     vmt_str cache_salt;
     vmt_output_wish output;
+    vmt_open_turn turn;
     const char *format_param;  /* what the API calls response_format; NULL: that */
     struct vmt_limits *limits; /* constraint.c; in the arena */
     vmt_prompt *prompts;

@@ -15,6 +15,8 @@ struct messages {
 
 /* ---- errors */
 
+#define OVERLOADED_STATUS 529 /* Anthropic's own: a queue is full */
+
 static const struct {
     int status;
     const char *type;
@@ -28,6 +30,7 @@ static const struct {
     {500, "api_error"},
     {503, "overloaded_error"},
     {504, "timeout_error"},
+    {OVERLOADED_STATUS, "overloaded_error"},
 };
 
 static void write_error(vmt_json_writer *w, const vmt_fault *fault) {
@@ -250,6 +253,7 @@ const vmt_dialect vmt_messages = {
     .on_final = on_final,
     .on_ping = on_ping,
     .on_error = vmt_messages_error_body,
+    .busy_status = OVERLOADED_STATUS,
     .on_stream_error = on_stream_error,
     .on_free = on_free,
 };
@@ -260,4 +264,5 @@ const vmt_dialect vmt_messages_count_tokens = {
     .no_engine = true,
     .parse = parse_count,
     .on_error = vmt_messages_error_body,
+    .busy_status = OVERLOADED_STATUS,
 };

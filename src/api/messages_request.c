@@ -8,8 +8,11 @@
 
 #include <stdio.h>
 
-#define BILLING_PREFIX    "x-anthropic-billing-header" /* its hash differs with each request */
-#define BLOCK_NESTING_MAX 4u                           /* documents in results in messages */
+#define BILLING_PREFIX "x-anthropic-billing-header" /* its hash differs with each request */
+/* Claude Code's notes beside tool results.  As a message of the user's they would end the tool loop, and templates
+ * that drop reasoning of former loops would change the prompt from there on. */
+#define REMINDER_PREFIX   "<system-reminder>"
+#define BLOCK_NESTING_MAX 4u /* documents in results in messages */
 
 #define FIELD(kind, name) {#name, VMT_FIELD_##kind, offsetof(vmt_messages_fields, name), NULL, 0, 0, false}
 static const vmt_field messages_table[] = {
@@ -131,7 +134,9 @@ static bool add_block(vmt_chat_builder *b, const char *role, vmt_json block, con
     }
     if (is_type(block, "text")) {
         if (!vmt_json_get_str(VMT_JSON_AT(block, "text"), &text)) return refuse_member(place, "text", "text");
-        vmt_chat_builder_continue(b, role);
+        bool joins_result =
+            b->role && strcmp(b->role, "tool") == 0 && vmt_str_starts(text, VMT_STR(REMINDER_PREFIX));
+        if (!joins_result) vmt_chat_builder_continue(b, role);
         vmt_chat_builder_text(b, text);
         return true;
     }

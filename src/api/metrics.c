@@ -288,6 +288,18 @@ static void write_config(const struct page *p, const vmt_api_config *c) {
         (unsigned long long)c->block_size * c->num_blocks, c->num_blocks);
 }
 
+static void write_loop(const struct page *p, const vmt_loop_stats *stats) {
+    static const double bounds[] = VMT_LOOP_TURN_BOUNDS_S;
+    vmt_histogram turns;
+    vmt_histogram_init(&turns, bounds, VMT_COUNT(bounds));
+    for (uint32_t i = 0; i <= VMT_LOOP_TURN_BOUNDS; i++) turns.counts[i] = stats->buckets[i];
+    turns.count = stats->num_turns;
+    turns.sum = (double)stats->turn_ns_total * 1e-9;
+    histogram(p, "vmetal:loop_turn_seconds", "Processor time of one turn of the event loop.", &turns);
+    single(p, "vmetal:loop_turn_max_seconds", "gauge", "The longest turn of the event loop so far.",
+           (double)stats->turn_ns_max * 1e-9);
+}
+
 static void write_http(const struct page *p, const vmt_metrics *m, const vmt_route_name *routes,
                        uint32_t num_routes) {
     vmt_buf *out = p->out;
@@ -341,5 +353,7 @@ void vmt_metrics_write(const vmt_metrics *m, const vmt_api_config *config, const
     write_engine(&page, stats ? stats : &none);
     write_requests(&page, m);
     write_config(&page, config);
+    const vmt_loop_stats loop = config->loop ? vmt_loop_get_stats(config->loop) : (vmt_loop_stats){0};
+    write_loop(&page, &loop);
     write_http(&page, m, routes, num_routes);
 }

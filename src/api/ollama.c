@@ -76,6 +76,18 @@ static bool answer_load(vmt_job *job, const struct ollama *o, const vmt_ollama_f
     return true;
 }
 
+static bool ask_for_middle(vmt_job *job, const vmt_ollama_fields *f, vmt_buf *prompt,
+                           vmt_chat_request_options *options) {
+    options->fim = vmt_fim_find(job->api->config.tokenizer);
+    if (!options->fim) {
+        return vmt_fault_rule(&job->fault, "suffix", NULL,
+                              "suffix needs a model that fills in the middle, and this one has no tokens for it.");
+    }
+    vmt_fim_write(options->fim, f->prompt, f->suffix, prompt);
+    options->raw_prompt = vmt_buf_str(prompt);
+    return !prompt->failed || vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "suffix", "no memory for the prompt");
+}
+
 static bool parse(vmt_job *job, bool is_chat) {
     vmt_ollama_fields fields;
     vmt_str given, served;
@@ -84,21 +96,23 @@ static bool parse(vmt_job *job, bool is_chat) {
     job->request = o;
     if (!o || !vmt_ollama_read(job, &fields, &given, &served, &body) || !remember(job, o, given)) return false;
     o->is_chat = is_chat;
-    if (is_chat ? vmt_json_size(fields.messages) == 0 : fields.prompt.len == 0)
+    if (is_chat ? vmt_json_size(fields.messages) == 0 : fields.prompt.len + fields.suffix.len == 0)
         return answer_load(job, o, &fields);
     if (vmt_json_size(fields.tools) > 0 && !job->api->output_rules.dialect) {
         return vmt_fault_rule(&job->fault, NULL, NULL, "%.*s does not support tools", VMT_STR_ARG(o->model));
     }
-    vmt_buf chat_body = {0};
-    const vmt_chat_request_options options = {
+    vmt_buf chat_body = {0}, middle = {0};
+    vmt_chat_request_options options = {
         .max_tokens = fields.num_predict,
         .max_tokens_param = "num_predict",
         .raw_prompt = fields.raw && !is_chat ? fields.prompt : (vmt_str){0},
     };
+    if (!is_chat && fields.suffix.len && !ask_for_middle(job, &fields, &middle, &options)) return false;
     bool ok = is_chat ? vmt_ollama_translate_chat(job, &fields, served, &chat_body)
                       : vmt_ollama_translate_generate(job, &fields, served, &chat_body);
     ok = ok && vmt_chat_request_prepare(job, &chat_body, &options);
     vmt_buf_free(&chat_body);
+    vmt_buf_free(&middle);
     return ok;
 }
 

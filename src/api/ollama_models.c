@@ -1,4 +1,5 @@
 /* Ollama's routes about models: there is one, it is in memory, and it stays. */
+#include "api/fim.h"
 #include "api/ollama.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -12,6 +13,8 @@
 #define NS_PER_S       1000000000
 #define FOREVER        "2318-01-01T00:00:00Z" /* what Ollama says of models that are never unloaded */
 #define DIGEST_BYTES   65
+#define MILLION        1000000
+#define BILLION        1000000000
 
 #define SCHEMA_PREFIX "1 validation error:\n  "
 
@@ -86,18 +89,63 @@ static void make_digest(const vmt_api *api, char digest[DIGEST_BYTES]) {
         snprintf(digest + 16 * i, 17, "%016llx", hash);
 }
 
+/* As Ollama writes counts: 134.52M, 8.0B. */
+static void write_parameter_size(vmt_json_writer *w, uint64_t count) {
+    char text[32] = "";
+    if (count >= BILLION) {
+        snprintf(text, sizeof text, "%.1fB", (double)count / BILLION);
+    } else if (count >= MILLION) {
+        snprintf(text, sizeof text, "%.2fM", (double)count / MILLION);
+    } else if (count) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)count);
+    }
+    write_key_c(w, "parameter_size", text);
+}
+
 static void write_details(vmt_json_writer *w, const vmt_api *api) {
+    const vmt_model_card *card = &api->config.card;
     bool is_gguf = vmt_str_ends(api->config.model_root, VMT_STR(".gguf"));
     vmt_json_key(w, "details");
     vmt_json_begin_object(w);
     write_key_c(w, "parent_model", "");
     write_key_c(w, "format", is_gguf ? "gguf" : "safetensors");
-    write_key_c(w, "family", "");
+    write_key_c(w, "family", card->architecture ? card->architecture : "");
     vmt_json_key(w, "families");
     vmt_json_begin_array(w);
+    if (card->architecture) vmt_json_c_str(w, card->architecture);
     vmt_json_end_array(w);
-    write_key_c(w, "parameter_size", "");
-    write_key_c(w, "quantization_level", "");
+    write_parameter_size(w, card->num_parameters);
+    write_key_c(w, "quantization_level", card->quantization ? card->quantization : "");
+    vmt_json_end_object(w);
+}
+
+static void write_model_info(vmt_json_writer *w, const vmt_api *api) {
+    const vmt_model_card *card = &api->config.card;
+    const char *arch = card->architecture ? card->architecture : "vmetal";
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"context_length", vmt_engine_max_model_len(api->config.engine)},
+        {"embedding_length", card->hidden},
+        {"block_count", card->num_layers},
+        {"attention.head_count", card->num_heads},
+        {"attention.head_count_kv", card->num_kv_heads},
+    };
+    vmt_json_key(w, "model_info");
+    vmt_json_begin_object(w);
+    write_key_c(w, "general.architecture", arch);
+    if (card->num_parameters) {
+        vmt_json_key(w, "general.parameter_count");
+        vmt_json_u64(w, card->num_parameters);
+    }
+    for (size_t i = 0; i < VMT_COUNT(rows); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.%s", arch, rows[i].name);
+        if (rows[i].value == 0) continue;
+        vmt_json_key(w, name);
+        vmt_json_u64(w, rows[i].value);
+    }
     vmt_json_end_object(w);
 }
 
@@ -106,6 +154,7 @@ static void write_capabilities(vmt_json_writer *w, const vmt_api *api) {
     vmt_json_begin_array(w);
     vmt_json_c_str(w, api->config.pooling.task == VMT_TASK_GENERATE ? "completion" : "embedding");
     if (api->output_rules.dialect) vmt_json_c_str(w, "tools");
+    if (api->config.tokenizer && vmt_fim_find(api->config.tokenizer)) vmt_json_c_str(w, "insert");
     if (api->output_rules.reasoning) vmt_json_c_str(w, "thinking");
     vmt_json_end_array(w);
 }
@@ -209,12 +258,7 @@ static bool parse_show(vmt_job *job) {
     write_key_c(&w, "parameters", "");
     write_key_c(&w, "template", "");
     write_details(&w, api);
-    vmt_json_key(&w, "model_info");
-    vmt_json_begin_object(&w);
-    write_key_c(&w, "general.architecture", "vmetal");
-    vmt_json_key(&w, "vmetal.context_length");
-    vmt_json_u64(&w, vmt_engine_max_model_len(api->config.engine));
-    vmt_json_end_object(&w);
+    write_model_info(&w, api);
     write_tag(&w, api);
     vmt_json_end_object(&w);
     return true;

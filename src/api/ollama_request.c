@@ -29,7 +29,7 @@ static bool check(const vmt_ollama_fields *f, vmt_fault *fault) {
     const struct {
         const char *name;
         vmt_str value;
-    } refused[] = {{"suffix", f->suffix}, {"template", f->template_text}};
+    } refused[] = {{"template", f->template_text}};
     for (size_t i = 0; i < VMT_COUNT(refused); i++) {
         if (refused[i].value.len) {
             return vmt_fault_rule(fault, refused[i].name, NULL, "%s is not supported.", refused[i].name);

@@ -80,7 +80,8 @@ static const struct golden_case {
     {CHAT, "{'model':'letters','messages':[{'role':'user','content':'x','images':['AA==']}]}", 400,
      "{'error':'images were given, but this model takes text only. (parameter=images)'}"},
     {GENERATE, "{'model':'letters','prompt':'a','suffix':'b'}", 400,
-     "{'error':'suffix is not supported. (parameter=suffix)'}"},
+     "{'error':'suffix needs a model that fills in the middle, and this one has no tokens for it. "
+     "(parameter=suffix)'}"},
     {CHAT, "{'model':'letters','tools':[{'type':'function','function':{'name':'f'}}]," USER("x") "}", 400,
      "{'error':'letters does not support tools'}"},
     {"/api/pull", "{'model':'other'}", 404, "{'error':'model 'other' not found'}"},

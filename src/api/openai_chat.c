@@ -4,6 +4,7 @@
 #include "api/openai.h"
 #include "api/openai_format.h"
 #include "api/prompt.h"
+#include "api/turns.h"
 
 #define CHUNK_OBJECT "chat.completion.chunk"
 
@@ -64,7 +65,7 @@ static bool make_prompt(vmt_job *job, struct chat *chat, vmt_conversation *conve
               vmt_conversation_wish(job, conversation, &rules);
     if (ok) {
         job->num_prompts = 1;
-        ok = vmt_prompt_encode(job, 0, vmt_buf_str(&prompt), chat->add_special_tokens);
+        ok = vmt_turns_encode(job, conversation, chat->add_special_tokens);
         job->prompts[0].text = (vmt_str){0};
     }
     if (ok && chat->return_prompt_text) {

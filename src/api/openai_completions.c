@@ -12,7 +12,9 @@ struct completion {
     vmt_json prompt;
     int64_t max_tokens, logprobs;
     bool echo, add_special_tokens;
-    vmt_json suffix, prompt_embeds;
+    vmt_str suffix;
+    const vmt_fim_style *fim; /* with a suffix */
+    vmt_json prompt_embeds;
 };
 
 #define FIELD(kind, name) {#name, VMT_FIELD_##kind, offsetof(struct completion, name), NULL, 0, 0, false}
@@ -24,9 +26,18 @@ static const vmt_field completion_table[] = {
     RANGE(logprobs, "a non-negative value or -1", -1, INT32_MAX),
     FIELD(BOOL, echo),
     FIELD(BOOL, add_special_tokens),
-    FIELD(ANY, suffix),
+    FIELD(STRING, suffix),
     FIELD(ANY, prompt_embeds),
 };
+
+static bool read_suffix(vmt_job *job, struct completion *c) {
+    c->fim = vmt_fim_find(job->api->config.tokenizer);
+    if (!c->fim) {
+        return vmt_fault_rule(&job->fault, "suffix", NULL,
+                              "suffix needs a model that fills in the middle, and this one has no tokens for it.");
+    }
+    return !c->echo || vmt_fault_rule(&job->fault, "echo", NULL, "echo can't be combined with suffix.");
+}
 
 static bool read_request(vmt_job *job, struct completion *c) {
     vmt_json body;
@@ -34,9 +45,7 @@ static bool read_request(vmt_job *job, struct completion *c) {
     *c = (struct completion){
         .max_tokens = MAX_TOKENS_DEFAULT, .logprobs = VMT_LOGPROBS_NONE, .add_special_tokens = true};
     if (!vmt_fields_read(completion_table, VMT_COUNT(completion_table), body, c, &job->fault)) return false;
-    if (vmt_json_exists(c->suffix)) {
-        return vmt_fault_rule(&job->fault, "suffix", NULL, "suffix is not currently supported");
-    }
+    if (c->suffix.len && !read_suffix(job, c)) return false;
     if (vmt_json_exists(c->prompt_embeds)) {
         return vmt_fault_rule(&job->fault, "prompt_embeds", NULL, "prompt_embeds is not supported yet.");
     }
@@ -68,9 +77,20 @@ static bool decode_for_echo(vmt_job *job, vmt_prompt *prompt) {
     return prompt->text.ptr != NULL;
 }
 
+static bool add_fim_prompt(vmt_job *job, const struct completion *c, uint32_t idx, vmt_str prefix) {
+    vmt_buf text = {0};
+    vmt_fim_write(c->fim, prefix, c->suffix, &text);
+    bool ok = text.failed ? vmt_fault_other(&job->fault, VMT_FAULT_BUSY, "suffix", "no memory for the prompt")
+                          : vmt_prompt_encode(job, idx, vmt_buf_str(&text), c->add_special_tokens);
+    job->prompts[idx].text = (vmt_str){0};
+    vmt_buf_free(&text);
+    return ok;
+}
+
 static bool add_prompt(vmt_job *job, const struct completion *c, vmt_json value) {
     uint32_t idx = job->num_prompts++;
     vmt_str text;
+    if (c->fim) return vmt_json_get_str(value, &text) ? add_fim_prompt(job, c, idx, text) : refuse_prompt(job);
     if (vmt_json_get_str(value, &text)) {
         if (!vmt_prompt_encode(job, idx, text, c->add_special_tokens)) return false;
         /* The document goes when parsing is over. */
@@ -92,7 +112,7 @@ static bool read_prompts(vmt_job *job, const struct completion *c) {
     vmt_str text;
     bool is_empty = !vmt_json_exists(c->prompt) || (vmt_json_get_str(c->prompt, &text) && text.len == 0) ||
                     (vmt_json_typeof(c->prompt) == VMT_JSON_ARRAY && !is_list);
-    if (is_empty) {
+    if (is_empty && !(c->fim && vmt_json_get_str(c->prompt, &text))) {
         return vmt_fault_rule(&job->fault, "prompt", NULL,
                               "Either prompt or prompt_embeds must be provided and non-empty.");
     }
@@ -119,6 +139,7 @@ static bool parse(vmt_job *job) {
     const vmt_prepare_options options = {
         .max_tokens = c->max_tokens,
         .max_tokens_param = "max_tokens",
+        .fim = c->fim,
         .logprobs = {c->logprobs, "logprobs"},
         .echo_only = c->max_tokens == 0,
         .echo_logprobs = c->echo && c->logprobs != VMT_LOGPROBS_NONE,

@@ -270,11 +270,25 @@ static bool create_generation(vmt_job *job, uint32_t prompt_idx, const vmt_prepa
     return vmt_fault_from_err(&job->fault, &err, NULL);
 }
 
+/* One more token ends the answer. */
+static bool add_stop_id(vmt_job *job, int32_t id) {
+    uint32_t count = job->sampling.num_stop_token_ids;
+    if (id < 0) return true;
+    int32_t *ids = vmt_job_alloc(job, (size_t)count + 1, sizeof *ids);
+    if (!ids) return false;
+    if (count) memcpy(ids, job->sampling.stop_token_ids, count * sizeof *ids);
+    ids[count] = id;
+    job->sampling.stop_token_ids = ids;
+    job->sampling.num_stop_token_ids = count + 1;
+    return true;
+}
+
 bool vmt_job_prepare(vmt_job *job, const vmt_prepare_options *options) {
     vmt_api *api = job->api;
     const vmt_sampling_context context = {&api->config, job->arena, vmt_engine_vocab(api->config.engine)};
     if (!vmt_sampling_resolve(&job->sampling, &job->fields, &context, options->logprobs, &job->fault))
         return false;
+    if (options->fim && !add_stop_id(job, vmt_fim_end(options->fim, api->config.tokenizer))) return false;
     if (options->echo_logprobs) job->sampling.num_prompt_logprobs = job->sampling.num_logprobs;
     if (!job->sampling.has_seed) {
         uint64_t state = api->config.default_seed + atomic_fetch_add(&api->num_seeds, 1);

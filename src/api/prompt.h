@@ -3,6 +3,7 @@
 #ifndef VMT_API_PROMPT_H
 #define VMT_API_PROMPT_H
 
+#include "api/fim.h"
 #include "api/job.h"
 
 #define VMT_PROMPTS_MAX       1024u      /* per request */
@@ -25,9 +26,10 @@ typedef struct vmt_prepare_options {
     int64_t max_tokens; /* VMT_FIELD_UNSET: what is left of the context */
     const char *max_tokens_param;
     vmt_logprobs_wish logprobs;
-    bool echo_only;        /* max_tokens 0: the prompt alone */
-    bool echo_logprobs;    /* prompt logprobs as wide as the sampled ones */
-    vmt_pool_kind pooling; /* with max_tokens 0: a vector instead of text; or NONE */
+    const vmt_fim_style *fim; /* the prompt asks for a middle; NULL: it doesn't */
+    bool echo_only;           /* max_tokens 0: the prompt alone */
+    bool echo_logprobs;       /* prompt logprobs as wide as the sampled ones */
+    vmt_pool_kind pooling;    /* with max_tokens 0: a vector instead of text; or NONE */
 } vmt_prepare_options;
 
 /* After the prompts are tokenized: truncates, checks lengths, resolves sampling, creates choices and generations. */

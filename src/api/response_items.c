@@ -27,6 +27,14 @@ static void write_key_c(vmt_json_writer *w, const char *key, const char *value) 
 
 /* ---- items as JSON */
 
+/* entries NULL: none. */
+static void write_logprobs(vmt_json_writer *w, const vmt_buf *entries) {
+    vmt_json_key(w, "logprobs");
+    vmt_json_begin_array(w);
+    if (entries && entries->len) vmt_json_raw(w, vmt_buf_str(entries));
+    vmt_json_end_array(w);
+}
+
 static void write_part(vmt_json_writer *w, const vmt_response_items *items, vmt_str text) {
     vmt_json_begin_object(w);
     write_key_c(w, "type", kinds[items->open].part_type);
@@ -36,9 +44,7 @@ static void write_part(vmt_json_writer *w, const vmt_response_items *items, vmt_
         vmt_json_key(w, "annotations");
         vmt_json_begin_array(w);
         vmt_json_end_array(w);
-        vmt_json_key(w, "logprobs");
-        vmt_json_begin_array(w);
-        vmt_json_end_array(w);
+        write_logprobs(w, text.len ? &items->logprobs : NULL);
     }
     vmt_json_end_object(w);
 }
@@ -128,13 +134,6 @@ static void end_event(vmt_response_items *items, vmt_json_writer *w, const char 
     items->send(items->ctx, name, &items->data);
 }
 
-static void write_logprobs(vmt_json_writer *w, const vmt_response_items *items) {
-    if (items->open != VMT_ITEM_MESSAGE) return;
-    vmt_json_key(w, "logprobs");
-    vmt_json_begin_array(w);
-    vmt_json_end_array(w);
-}
-
 static void send_item(vmt_response_items *items, const char *name, const char *status) {
     vmt_json_writer w = begin_event(items, name);
     vmt_json_key(&w, "item");
@@ -154,6 +153,7 @@ static void send_part(vmt_response_items *items, const char *name, vmt_str text)
 static void open_item(vmt_response_items *items, vmt_item_kind kind) {
     items->open = kind;
     vmt_buf_clear(&items->text);
+    vmt_buf_clear(&items->logprobs);
     vmt_answer_make_id(items->item_id, kinds[kind].id_prefix);
     if (!items->send) return;
     send_item(items, "response.output_item.added", "in_progress");
@@ -172,7 +172,7 @@ static void close_item(vmt_response_items *items, const char *status) {
             vmt_json_key(&w, "name");
             vmt_json_str(&w, name_of_call(items, &name_space));
         }
-        write_logprobs(&w, items);
+        if (items->open == VMT_ITEM_MESSAGE) write_logprobs(&w, &items->logprobs);
         end_event(items, &w, kind->done);
         if (kind->part_done) send_part(items, kind->part_done, text_of(&items->text));
         send_item(items, "response.output_item.done", status);
@@ -192,12 +192,18 @@ static void add(vmt_response_items *items, vmt_item_kind kind, vmt_str text) {
         open_item(items, kind);
     }
     vmt_buf_append(&items->text, text);
-    if (!items->send) return;
-    vmt_json_writer w = begin_inner(items, kinds[kind].delta);
-    vmt_json_key(&w, "delta");
-    vmt_json_str(&w, text);
-    write_logprobs(&w, items);
-    end_event(items, &w, kinds[kind].delta);
+    if (kind == VMT_ITEM_MESSAGE && items->fresh_logprobs.len) {
+        if (items->logprobs.len) vmt_buf_append_byte(&items->logprobs, ',');
+        vmt_buf_append(&items->logprobs, vmt_buf_str(&items->fresh_logprobs));
+    }
+    if (items->send) {
+        vmt_json_writer w = begin_inner(items, kinds[kind].delta);
+        vmt_json_key(&w, "delta");
+        vmt_json_str(&w, text);
+        if (kind == VMT_ITEM_MESSAGE) write_logprobs(&w, &items->fresh_logprobs);
+        end_event(items, &w, kinds[kind].delta);
+    }
+    if (kind == VMT_ITEM_MESSAGE) vmt_buf_clear(&items->fresh_logprobs);
 }
 
 static void begin_call(vmt_response_items *items, const vmt_answer_event *event) {
@@ -239,11 +245,12 @@ void vmt_response_items_finish(vmt_response_items *items, const char *status) {
 }
 
 void vmt_response_items_free(vmt_response_items *items) {
-    vmt_buf *bufs[] = {&items->output, &items->text, &items->data, &items->name, &items->call_id};
+    vmt_buf *bufs[] = {&items->output,  &items->text,           &items->data,    &items->name,
+                       &items->call_id, &items->fresh_logprobs, &items->logprobs};
     for (size_t i = 0; i < VMT_COUNT(bufs); i++) vmt_buf_free(bufs[i]);
 }
 
 bool vmt_response_items_failed(const vmt_response_items *items) {
     return items->output.failed || items->text.failed || items->data.failed || items->name.failed ||
-           items->call_id.failed;
+           items->call_id.failed || items->fresh_logprobs.failed || items->logprobs.failed;
 }

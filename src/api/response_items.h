@@ -30,6 +30,8 @@ typedef struct vmt_response_items {
     vmt_buf text;             /* of the open item */
     vmt_buf data;             /* scratch */
     vmt_buf name, call_id;
+    vmt_buf fresh_logprobs; /* entries for the next piece of the message, joined by commas */
+    vmt_buf logprobs;       /* of the open message */
     char item_id[VMT_ANSWER_ID_BYTES];
     vmt_item_kind open;
     uint32_t output_index; /* of the open item, or of the next */

@@ -106,12 +106,14 @@ static bool parse(vmt_job *job) {
     if (ok) {
         const vmt_chat_request_options options = {.max_tokens = request->max_output_tokens,
                                                   .max_tokens_param = "max_output_tokens",
+                                                  .logprobs = {request->top_logprobs, "top_logprobs"},
                                                   .tools_are_a_wish = true};
         request->items.send = request->stream ? send_event : NULL;
         request->items.ctx = job;
         ok = vmt_chat_request_prepare(job, &chat_body, &options);
     }
     vmt_buf_free(&chat_body);
+    if (request && !(ok && request->store)) vmt_buf_free(&request->history); /* it may be large: not on the loop */
     return ok;
 }
 
@@ -119,6 +121,7 @@ static void on_free(vmt_job *job) {
     vmt_responses_request *request = job->request;
     vmt_response_items_free(&request->items);
     vmt_buf_free(&request->history);
+    vmt_buf_free(&request->pending_logprobs);
 }
 
 /* Keeps what was said, and the object in job->out or part of it. */
@@ -159,9 +162,47 @@ static void on_start(vmt_job *job) {
     send_response(job, "response.in_progress");
 }
 
+static void see(vmt_responses_request *request, const vmt_choice *choice) {
+    request->text_seen = choice->text.len;
+    request->reasoning_seen = choice->output.reasoning.len;
+    request->calls_seen = choice->output.num_calls;
+}
+
+/* Tokens belong to the message once text of it came of them, and to nobody whose logprobs are shown once reasoning or a
+ * call did. */
+static void settle_logprobs(vmt_responses_request *request, const vmt_choice *choice) {
+    vmt_buf *pending = &request->pending_logprobs, *fresh = &request->items.fresh_logprobs;
+    bool is_text = choice->text.len > request->text_seen;
+    bool is_other =
+        choice->output.reasoning.len > request->reasoning_seen || choice->output.num_calls > request->calls_seen;
+    if (is_text && pending->len) {
+        if (fresh->len) vmt_buf_append_byte(fresh, ',');
+        vmt_buf_append(fresh, vmt_buf_str(pending));
+    }
+    if (is_text || is_other) vmt_buf_clear(pending);
+    see(request, choice);
+}
+
+static void on_token(vmt_job *job, vmt_choice *choice, const vmt_output_token *token) {
+    vmt_responses_request *request = job->request;
+    if (!job->wants_logprobs) return;
+    settle_logprobs(request, choice);
+    bool is_stop = token->is_end && vmt_generation_finish(choice->gen->gen, 0, NULL) == VMT_FINISH_STOP;
+    const vmt_output_parser *parser = choice->output.parser;
+    if (is_stop || (parser && vmt_output_parser_in_reasoning(parser))) return;
+    vmt_json_writer w;
+    vmt_json_writer_init(&w, &request->pending_logprobs);
+    w.need_comma = request->pending_logprobs.len > 0;
+    vmt_logprobs_chat_entry(&w, &job->logprobs_style, token);
+    if (request->pending_logprobs.failed) choice->text.failed = true;
+}
+
 static void on_delta(vmt_job *job, vmt_choice *choice) {
     vmt_responses_request *request = job->request;
+    settle_logprobs(request, choice);
     vmt_answer_read(job, choice, vmt_response_items_take, &request->items);
+    /* What was read is forgotten when it is sent. */
+    request->text_seen = request->reasoning_seen = 0;
 }
 
 /* The status of an item that generation ended in. */
@@ -178,6 +219,7 @@ static void on_end(vmt_job *job) {
 
 static void on_final(vmt_job *job) {
     vmt_responses_request *request = job->request;
+    settle_logprobs(request, &job->choices[0]);
     vmt_answer_read(job, &job->choices[0], vmt_response_items_take, &request->items);
     vmt_response_items_finish(&request->items, item_status(job));
     vmt_json_writer w;
@@ -197,6 +239,7 @@ const vmt_dialect vmt_responses = {
     .id_prefix = "resp_",
     .starts_early = true,
     .parse = parse,
+    .on_token = on_token,
     .on_start = on_start,
     .on_delta = on_delta,
     .on_end = on_end,

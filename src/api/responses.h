@@ -15,7 +15,11 @@ typedef struct vmt_responses_request {
     vmt_response_items items;
     vmt_buf history; /* JSON items of the conversation, joined by commas; if it is to be kept */
     vmt_str echo;    /* members of the response object that repeat the request */
-    int64_t max_output_tokens;
+    int64_t max_output_tokens, top_logprobs; /* VMT_LOGPROBS_NONE: no log probabilities */
+    /* Of tokens whose text is not yet known to be the message's, and what was there when the last one came. */
+    vmt_buf pending_logprobs;
+    size_t text_seen, reasoning_seen;
+    uint32_t calls_seen;
     bool stream, store, is_cut_short;
 } vmt_responses_request;
 

@@ -7,11 +7,12 @@
 #include <stdio.h>
 
 #define NAMESPACE_SEPARATOR "__"
+#define ECHO_BYTES_MAX      ((size_t)256 << 10) /* of one member */
 
 struct fields {
     vmt_str instructions, previous_response_id;
-    vmt_json input, tools, tool_choice, reasoning, text, prompt;
-    int64_t max_output_tokens;
+    vmt_json input, tools, tool_choice, reasoning, text, prompt, include;
+    int64_t max_output_tokens, top_logprobs;
     bool stream, store, background;
 };
 
@@ -25,6 +26,8 @@ static const vmt_field responses_table[] = {
     FIELD(OBJECT, reasoning),
     FIELD(OBJECT, text),
     FIELD(ANY, prompt),
+    FIELD(ARRAY, include),
+    {"top_logprobs", VMT_FIELD_INT, offsetof(struct fields, top_logprobs), "0 to 20", 0, 20, false},
     {"max_output_tokens", VMT_FIELD_INT, offsetof(struct fields, max_output_tokens), "at least 1", 1, UINT32_MAX,
      false},
     FIELD(BOOL, stream),
@@ -349,7 +352,8 @@ static void write_format(vmt_json_writer *w, vmt_json format) {
     vmt_json_end_object(w);
 }
 
-/* Members of the response object that say again what was asked for, or what that amounts to. */
+/* Members of the response object that say again what was asked for, or what that amounts to.  Every event with the
+ * object repeats them, so what is very large is said as if it were not there. */
 static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *request) {
     static const struct {
         const char *name, *otherwise;
@@ -381,11 +385,13 @@ static bool make_echo(vmt_job *job, vmt_json body, vmt_responses_request *reques
     for (size_t i = 0; i < VMT_COUNT(members); i++) {
         vmt_json value = vmt_json_member(body, vmt_str_from(members[i].name));
         vmt_json_key(&w, members[i].name);
-        if (vmt_json_exists(value) && !vmt_json_is_null(value)) {
-            vmt_json_value(&w, value);
-        } else {
-            vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
-        }
+        size_t begin = text.len;
+        bool need_comma = w.need_comma, is_given = vmt_json_exists(value) && !vmt_json_is_null(value);
+        if (is_given) vmt_json_value(&w, value);
+        if (is_given && text.len - begin <= ECHO_BYTES_MAX) continue;
+        text.len = begin;
+        w.need_comma = need_comma;
+        vmt_json_raw(&w, vmt_str_from(members[i].otherwise));
     }
     request->echo = vmt_job_dup(job, text.failed ? VMT_STR("") : vmt_buf_str(&text));
     vmt_buf_free(&text);
@@ -449,6 +455,15 @@ static bool write_body(vmt_job *job, const struct fields *f, vmt_json body, vmt_
     return true;
 }
 
+static bool wants_logprobs(vmt_json include) {
+    vmt_json element;
+    vmt_str word;
+    for (vmt_json_iter it = vmt_json_iter_begin(include); vmt_json_iter_next(&it, NULL, &element);) {
+        if (vmt_json_get_str(element, &word) && vmt_str_eq_c(word, "message.output_text.logprobs")) return true;
+    }
+    return false;
+}
+
 bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_buf *chat_body) {
     vmt_json body;
     struct fields f = {.max_output_tokens = VMT_FIELD_UNSET, .store = true};
@@ -462,6 +477,7 @@ bool vmt_responses_translate(vmt_job *job, vmt_responses_request *request, vmt_b
     }
     job->format_param = "text.format";
     request->max_output_tokens = f.max_output_tokens;
+    request->top_logprobs = wants_logprobs(f.include) ? f.top_logprobs : VMT_LOGPROBS_NONE;
     request->stream = f.stream;
     request->store = f.store;
     return true;

@@ -64,8 +64,9 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
 }
 
 /* GPT-2's spelling of bytes: the printable ones of Latin-1 are themselves, the rest come from U+0100 on. */
-static vmt_tokenizer *make_tokenizer(vmt_test *t) {
-    static const char *const specials[] = {"<|end|>", "<|begin|>", "<|spare0|>", "<|spare1|>"};
+static vmt_tokenizer *make_tokenizer(vmt_test *t, const char *const spares[2]) {
+    const char *const specials[] = {"<|end|>", "<|begin|>", spares[0] ? spares[0] : "<|spare0|>",
+                                    spares[1] ? spares[1] : "<|spare1|>"};
     static char spelling[256][4];
     vmt_str tokens[TEST_VOCAB];
     int32_t kinds[TEST_VOCAB];
@@ -110,8 +111,8 @@ static void on_done(void *ctx, vmt_http_exchange *x, int status, uint64_t durati
     vmt_api_on_done(((test_api *)ctx)->api, x, status, duration_ns, bytes_out);
 }
 
-static void error_body(void *ctx, int status, vmt_str message, vmt_buf *out) {
-    vmt_api_error_body(((test_api *)ctx)->api, status, message, out);
+static void error_body(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out) {
+    vmt_api_error_body(((test_api *)ctx)->api, x, status, message, out);
 }
 
 static void on_progress(void *ctx) {
@@ -182,7 +183,7 @@ test_api *test_api_start(vmt_test *t, const test_api_options *options) {
     atomic_init(&a->step_ns, options->step_ns);
     a->logits = calloc((size_t)LOGITS_MAX * TEST_VOCAB, sizeof *a->logits);
     VMT_ASSERT(a->logits != NULL);
-    a->tok = make_tokenizer(t);
+    a->tok = make_tokenizer(t, options->spares);
     vmt_err err = {0};
     if (vmt_chat_template_compile(&a->tmpl, VMT_STR(TEST_TEMPLATE), &err)) {
         vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);

@@ -28,6 +28,7 @@ typedef struct test_api_options {
     uint32_t waiting_max;                   /* of the engine; 0: 4096 */
     uint32_t write_high_bytes;              /* of the HTTP server; 0: its default */
     uint64_t step_ns;                       /* how long the model takes */
+    const char *spares[2];                  /* spellings of the last two tokens; NULL: <|spare0|>, <|spare1|> */
     bool is_headless;                       /* what it gives are hidden states, says the model */
 } test_api_options;
 

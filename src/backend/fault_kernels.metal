@@ -72,6 +72,16 @@ void fault_return(device T *out [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
 }
 
+/* Every threadgroup writes the same elements. */
+template <typename T>
+[[kernel, max_total_threads_per_threadgroup(128)]]
+void fault_race(device T *out [[buffer(0)]],
+                constant vmt_test_kargs &args [[buffer(1)]],
+                uint3 tg [[threadgroup_position_in_grid]],
+                uint tid [[thread_index_in_threadgroup]]) {
+    if (args.fault == 1 || tg.x == 0) out[tid] = T(tid);
+}
+
 // ---- instantiations
 #define FAULT(name) template [[host_name(#name)]] [[kernel]] decltype(name<float>) name<float>;
 FAULT(fault_barrier)
@@ -80,3 +90,4 @@ FAULT(fault_overrun)
 FAULT(fault_simd)
 FAULT(fault_sites)
 FAULT(fault_return)
+FAULT(fault_race)

@@ -13,6 +13,10 @@ uint64_t vmt_clock_ns(void) {
     return (uint64_t)read_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t vmt_clock_thread_cpu_ns(void) {
+    return (uint64_t)read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t vmt_clock_unix_s(void) {
     return read_ns(CLOCK_REALTIME) / 1000000000;
 }

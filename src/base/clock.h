@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-uint64_t vmt_clock_ns(void);     /* monotonic */
-int64_t vmt_clock_unix_s(void);  /* wall clock, seconds */
-int64_t vmt_clock_unix_ns(void); /* wall clock, nanoseconds */
+uint64_t vmt_clock_ns(void);            /* monotonic */
+uint64_t vmt_clock_thread_cpu_ns(void); /* that the calling thread has used */
+int64_t vmt_clock_unix_s(void);         /* wall clock, seconds */
+int64_t vmt_clock_unix_ns(void);        /* wall clock, nanoseconds */
 
 #endif

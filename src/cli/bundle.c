@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define FAKE_BYTES_MAX   ((size_t)64 << 20) /* scripts of --fake-model */
+#define FAKE_CONTEXT_MAX 131072u            /* that --max-model-len may ask for with them */
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
@@ -86,10 +87,11 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
                           vmt_err *err) {
     uint32_t context = bundle->config->context_max;
     uint32_t wanted = options->max_model_len > 0 ? (uint32_t)VMT_MIN(options->max_model_len, UINT32_MAX) : context;
-    if (options->max_model_len > (int64_t)context) {
+    uint32_t limit = options->fake_model.len ? VMT_MAX(context, FAKE_CONTEXT_MAX) : context;
+    if (options->max_model_len > (int64_t)limit) {
         return vmt_fail_param(err, VMT_E_INVALID, "--max-model-len",
                               "--max-model-len is %lld, the model's context is %u tokens",
-                              (long long)options->max_model_len, context);
+                              (long long)options->max_model_len, limit);
     }
     kv->block_size = bundle->block_size = (uint32_t)options->block_size;
     kv->dtype = bundle->kv_dtype;
@@ -159,7 +161,7 @@ static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
         .tokenizer = bundle->tokenizer,
         .eos_id = bundle->num_eos_ids ? bundle->eos_ids[0] : vmt_tokenizer_eos(bundle->tokenizer),
         .vocab = real.vocab,
-        .max_model_len = real.max_model_len,
+        .max_model_len = bundle->max_model_len,
         .num_blocks = bundle->num_blocks,
         .block_size = bundle->block_size,
     };

@@ -29,20 +29,34 @@ struct vmt_scripted_runner {
     size_t logits_cap; /* floats */
 };
 
+static vmt_status add_text(vmt_scripted_runner *r, struct script *script, vmt_str text, vmt_err *err) {
+    return vmt_tokenizer_encode(r->config.tokenizer, text, (vmt_encode_options){0}, &script->tokens, err);
+}
+
+static vmt_status add_texts(vmt_scripted_runner *r, struct script *script, vmt_json given, vmt_err *err) {
+    vmt_json piece;
+    vmt_str text;
+    if (vmt_json_get_str(given, &text)) return add_text(r, script, text, err);
+    if (vmt_json_typeof(given) != VMT_JSON_ARRAY) {
+        return vmt_fail(err, VMT_E_INVALID, "script %u has no \"text\"", r->num_scripts);
+    }
+    for (vmt_json_iter it = vmt_json_iter_begin(given); vmt_json_iter_next(&it, NULL, &piece);) {
+        if (!vmt_json_get_str(piece, &text)) {
+            return vmt_fail(err, VMT_E_INVALID, "script %u has a piece of text that is no string", r->num_scripts);
+        }
+        VMT_TRY(add_text(r, script, text, err));
+    }
+    return VMT_OK;
+}
+
 static vmt_status read_script(vmt_scripted_runner *r, vmt_str line, vmt_err *err) {
     vmt_json_doc *doc = NULL;
-    struct script *script = &r->scripts[r->num_scripts];
-    vmt_str text, match = {0};
+    struct script *script = &r->scripts[r->num_scripts++];
+    vmt_str match = {0};
     VMT_TRY(vmt_json_parse(&doc, line, err));
-    vmt_status status = VMT_OK;
-    if (!vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "text"), &text)) {
-        status = vmt_fail(err, VMT_E_INVALID, "script %u has no string \"text\"", r->num_scripts + 1);
-    } else {
-        vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "match"), &match);
-        vmt_buf_append(&script->match, match);
-        r->num_scripts++;
-        status = vmt_tokenizer_encode(r->config.tokenizer, text, (vmt_encode_options){0}, &script->tokens, err);
-    }
+    vmt_json_get_str(VMT_JSON_AT(vmt_json_root(doc), "match"), &match);
+    vmt_buf_append(&script->match, match);
+    vmt_status status = add_texts(r, script, VMT_JSON_AT(vmt_json_root(doc), "text"), err);
     vmt_json_doc_destroy(doc);
     return status;
 }
@@ -172,7 +186,7 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
         r->slots[batch->slot_mapping[i]] = batch->token_ids[i];
         r->said[batch->slot_mapping[i]].script = -1;
     }
-    memset(r->logits, 0, need * sizeof *r->logits);
+    if (need) memset(r->logits, 0, need * sizeof *r->logits);
     uint32_t k = 0;
     for (uint32_t i = 0; i < batch->num_seqs; i++) {
         uint32_t begin = batch->cu_seqlens_q[i], end = batch->cu_seqlens_q[i + 1];

@@ -1,6 +1,7 @@
 /* cli/scripted_runner.h: a model that says what it is told: for tests of everything around a model.
  *
- * Scripts are JSON lines: {"text": "what to say", "match": "part of the prompt"}.  A generation whose prompt holds a
+ * Scripts are JSON lines: {"text": "what to say", "match": "part of the prompt"}.  A text may be a list of pieces, each
+ * tokenized by itself: a model's own tokens are not always those of its text.  A generation whose prompt holds a
  * script's match says the first such text; others take the scripts without a match in turn.  The end-of-text token
  * follows.  What has been said is remembered beside the KV slots, so a sequence is known by its blocks.  A
  * sequence that is preempted begins again. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/environment.h"
 #include "cli/model_argument.h"
+#include "model/families.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -109,6 +110,27 @@ static void stop_loop(void *ctx) {
     vmt_loop_stop(s->loop);
 }
 
+static vmt_model_card card_of(const vmt_bundle *bundle) {
+    const vmt_model_config *config = bundle->config;
+    vmt_model_card card = {
+        .architecture = config->family->gguf_arch,
+        .quantization = vmt_dtype_get(config->dtype)->name,
+        .num_layers = config->num_layers,
+        .hidden = config->hidden,
+        .num_heads = config->num_heads,
+        .num_kv_heads = config->num_kv_heads,
+        .context_max = config->context_max,
+    };
+    for (uint32_t i = 0; i < vmt_weight_file_count(bundle->weights); i++) {
+        vmt_tensor tensor;
+        if (!vmt_weight_file_find(bundle->weights, vmt_weight_file_name(bundle->weights, i), &tensor)) continue;
+        uint64_t count = 1;
+        for (uint32_t d = 0; d < tensor.ndim; d++) count *= tensor.shape[d];
+        card.num_parameters += count;
+    }
+    return card;
+}
+
 static void on_loaded(void *ctx) {
     struct server *s = ctx;
     pthread_join(s->loader, NULL);
@@ -125,6 +147,7 @@ static void on_loaded(void *ctx) {
     c->chat_template = s->bundle.chat_template;
     c->tokenizer_config_json = vmt_buf_str(&s->bundle.tokenizer_config_json);
     c->defaults = s->bundle.defaults;
+    c->card = card_of(&s->bundle);
     c->pooling = s->bundle.pooling;
     c->block_size = s->bundle.block_size;
     c->num_blocks = s->bundle.num_blocks;

@@ -149,16 +149,18 @@ static bool may_be_forced(const vmt_sequence *s) {
     return s->masked && s->masked->constraint.forced && s->gen->sampling.num_logprobs < 0;
 }
 
-/* Tokens that may come with the next one.  There is always room for them, so that what a slow reader leaves unread does
- * not change the text. */
+/* Tokens that may come with the next one, and those that a device samples already.  There is always room for them, so
+ * that what a slow reader leaves unread does not change the text. */
 static uint32_t num_coming(const vmt_sequence *s) {
     uint32_t num_left = s->seq.tokens_cap - s->seq.num_tokens;
-    return may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+    uint32_t num_forced = may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+    return num_forced + s->seq.num_expected;
 }
 
 static void push_forced(vmt_engine *engine, vmt_sequence *s) {
     int32_t ids[VMT_CONSTRAINT_FORCED_MAX], stop_token_id;
     uint32_t num_max = VMT_MIN(s->seq.tokens_cap - s->seq.num_tokens, VMT_CONSTRAINT_FORCED_MAX);
+    VMT_ASSERT(!s->masked || s->seq.num_expected == 0);
     if (!may_be_forced(s) || num_max == 0 || end_of(s, &stop_token_id) != VMT_FINISH_NONE) return;
     uint32_t num = s->masked->constraint.forced(s->masked->constraint.self, ids, num_max);
     VMT_ASSERT(num <= num_max);
@@ -177,14 +179,14 @@ static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
     if (finish != VMT_FINISH_NONE) {
         vmt_engine_end_sequence(engine, s, finish, stop_token_id);
     } else {
-        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, VMT_MAX(s->seq.num_expected, num_coming(s)));
+        s->seq.is_paused = vmt_output_ring_is_full(&s->ring, num_coming(s));
     }
 }
 
 void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
     if (!accept_token(engine, s, slot->token_id)) return;
     push_token(engine, s, slot);
-    if (s->seq.num_expected == 0) push_forced(engine, s);
+    push_forced(engine, s);
     vmt_outbox_note(engine->outbox, &s->gen->out);
     end_or_go_on(engine, s);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define HEADERS_OUT_BYTES_MAX ((size_t)1 << 16) /* what a handler may add to one response */
+#define BODY_RESERVED_MIN     ((size_t)1 << 20) /* bodies from here on get their room at once */
 #define RESPONSE_HEAD_MAX     512               /* status line and our own headers */
 /* A stream whose handler ignores stream_writable() is cut off here. */
 #define OVERRUN_BYTES_MIN ((size_t)16 << 20)
@@ -33,7 +34,7 @@ vmt_http_exchange *vmt_exchange_create(vmt_conn *conn) {
 }
 
 static void exchange_free(vmt_http_exchange *x) {
-    server_of(x)->bodies_bytes -= x->body.len;
+    server_of(x)->bodies_bytes -= vmt_http_body_len(x);
     vmt_h1_head_reset(&x->head);
     vmt_buf_free(&x->body);
     vmt_buf_free(&x->headers_out);
@@ -94,6 +95,13 @@ static void hand_out(vmt_http_exchange *x) {
     VMT_ASSERT(conn->x == NULL || conn->x->on_gone != NULL); /* who answers later must hear that the peer left */
 }
 
+/* A large body gets its room at once: memory that is not written costs nothing, and copying what has come again and
+ * again would keep the loop from everybody else.  Without the room it grows as it comes. */
+static void reserve_body(vmt_http_exchange *x, uint64_t len) {
+    if (len < BODY_RESERVED_MIN || vmt_buf_reserve(&x->body, (size_t)len - x->body.len)) return;
+    x->body.failed = false;
+}
+
 static void begin_body(vmt_http_exchange *x, bool more_is_here) {
     const vmt_http_config *config = &server_of(x)->config;
     x->has_head = true;
@@ -104,6 +112,7 @@ static void begin_body(vmt_http_exchange *x, bool more_is_here) {
         vmt_exchange_refuse(x, 413, (vmt_str){message, (size_t)len});
         return;
     }
+    if (x->head.has_length) reserve_body(x, x->head.content_length);
     bool has_body = x->head.is_chunked || x->head.content_length > 0;
     if (!has_body) {
         hand_out(x);
@@ -126,7 +135,10 @@ static bool append_body(vmt_http_exchange *x, vmt_str data) {
     }
     bool fits = server->bodies_bytes <= config->bodies_bytes_max &&
                 data.len <= config->bodies_bytes_max - server->bodies_bytes;
-    size_t len_before = x->body.len;
+    size_t len_before = x->body.len, len = len_before + data.len;
+    if (x->head.is_chunked && len_before < BODY_RESERVED_MIN && len >= BODY_RESERVED_MIN) {
+        reserve_body(x, config->body_bytes_max);
+    }
     if (fits) vmt_buf_append(&x->body, data);
     if (!fits || x->body.failed) {
         vmt_exchange_refuse(x, 503, VMT_STR("the server has no room for another request body now"));
@@ -181,7 +193,7 @@ void vmt_exchange_refuse(vmt_http_exchange *x, int status, vmt_str message) {
     vmt_buf body;
     vmt_buf_init(&body, HEADERS_OUT_BYTES_MAX);
     if (config->error_body) {
-        config->error_body(config->ctx, status, message, &body);
+        config->error_body(config->ctx, x, status, message, &body);
     } else {
         vmt_buf_append(&body, message);
     }
@@ -209,6 +221,19 @@ vmt_str vmt_http_path(const vmt_http_exchange *x) {
 vmt_str vmt_http_query(const vmt_http_exchange *x) {
     assert_alive(x);
     return x->has_head ? x->head.query : (vmt_str){0};
+}
+
+uint64_t vmt_http_body_len(const vmt_http_exchange *x) {
+    assert_alive(x);
+    return x->body.len + x->taken_bytes;
+}
+
+vmt_buf vmt_http_take_body(vmt_http_exchange *x) {
+    assert_alive(x);
+    vmt_buf body = x->body;
+    x->taken_bytes += body.len;
+    x->body = (vmt_buf){0};
+    return body;
 }
 
 vmt_str vmt_http_body(const vmt_http_exchange *x) {

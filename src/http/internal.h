@@ -64,6 +64,7 @@ struct vmt_http_exchange {
     vmt_h1_head head;
     bool has_head;
     vmt_chunked chunked;
+    uint64_t taken_bytes; /* of the body, by take_body() */
     vmt_buf body;
     uint64_t arrived_ns;
 

@@ -22,6 +22,7 @@ struct signal_watch {
 struct vmt_loop {
     struct event_base *base;
     struct signal_watch *signals;
+    vmt_loop_stats stats;
     uint32_t num_users; /* timers and wakers */
     bool is_stopped;
 };
@@ -79,9 +80,29 @@ void vmt_loop_destroy(vmt_loop *loop) {
     free(loop);
 }
 
+static void count_turn(vmt_loop_stats *stats, uint64_t turn_ns) {
+    static const double bounds_s[VMT_LOOP_TURN_BOUNDS] = VMT_LOOP_TURN_BOUNDS_S;
+    uint32_t i = 0;
+    while (i < VMT_LOOP_TURN_BOUNDS && (double)turn_ns * 1e-9 > bounds_s[i]) i++;
+    stats->buckets[i]++;
+    stats->num_turns++;
+    stats->turn_ns_total += turn_ns;
+    stats->turn_ns_max = VMT_MAX(stats->turn_ns_max, turn_ns);
+}
+
+vmt_loop_stats vmt_loop_get_stats(const vmt_loop *loop) {
+    return loop->stats;
+}
+
 vmt_status vmt_loop_run(vmt_loop *loop, vmt_err *err) {
     int rc = 0;
-    while (!loop->is_stopped && rc == 0) rc = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    uint64_t before_ns = vmt_clock_thread_cpu_ns();
+    while (!loop->is_stopped && rc == 0) {
+        rc = event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+        uint64_t now_ns = vmt_clock_thread_cpu_ns();
+        count_turn(&loop->stats, now_ns - before_ns);
+        before_ns = now_ns;
+    }
     loop->is_stopped = false;
     return rc < 0 ? vmt_fail(err, VMT_E_IO, "the event loop failed: %s", strerror(errno)) : VMT_OK;
 }

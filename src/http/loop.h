@@ -17,6 +17,16 @@ void vmt_loop_destroy(vmt_loop *loop);
 vmt_status vmt_loop_run(vmt_loop *loop, vmt_err *err);
 void vmt_loop_stop(vmt_loop *loop);
 
+/* How long turns of the loop keep everybody else waiting: the thread's own time for all callbacks of a turn, so that a
+ * busy machine does not count.  Upper bounds of the buckets, inclusive. */
+#define VMT_LOOP_TURN_BOUNDS_S {0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05}
+#define VMT_LOOP_TURN_BOUNDS   7u
+typedef struct vmt_loop_stats {
+    uint64_t buckets[VMT_LOOP_TURN_BOUNDS + 1]; /* the last is above all bounds */
+    uint64_t num_turns, turn_ns_total, turn_ns_max;
+} vmt_loop_stats;
+vmt_loop_stats vmt_loop_get_stats(const vmt_loop *loop); /* on the loop's thread */
+
 /* fn runs on the loop after any number of wake() calls from any thread, at least once after the last. */
 vmt_waker *vmt_waker_create(vmt_loop *loop, void (*fn)(void *ctx), void *ctx);
 void vmt_waker_destroy(vmt_waker *waker); /* no thread may call wake() any more */

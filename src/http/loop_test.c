@@ -124,10 +124,35 @@ static void wakers_lose_nothing(vmt_test *t) {
     vmt_loop_destroy(door.loop);
 }
 
+/* Works for so long, then ends the loop. */
+static void work(void *ctx) {
+    uint64_t begin_ns = vmt_clock_thread_cpu_ns();
+    while (vmt_clock_thread_cpu_ns() - begin_ns < 3 * MS) {}
+    vmt_loop_stop(ctx);
+}
+
+static void turns_are_timed(vmt_test *t) {
+    vmt_loop *loop = NULL;
+    vmt_expect_eq(t, vmt_loop_create(&loop, NULL), VMT_OK);
+    vmt_timer *timer = vmt_timer_create(loop, work, loop);
+    vmt_timer_start(timer, 30 * MS); /* waiting costs nothing */
+    vmt_expect_eq(t, vmt_loop_run(loop, NULL), VMT_OK);
+    vmt_loop_stats stats = vmt_loop_get_stats(loop);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i <= VMT_LOOP_TURN_BOUNDS; i++) count += stats.buckets[i];
+    vmt_expect_eq(t, count, stats.num_turns);
+    vmt_expect(t, stats.turn_ns_max >= 3 * MS && stats.turn_ns_max < 30 * MS);
+    vmt_expect(t, stats.turn_ns_total >= stats.turn_ns_max);
+    for (uint32_t i = 0; i < 4; i++) vmt_expect(t, stats.buckets[i] < stats.num_turns); /* up to 2.5 ms: others */
+    vmt_timer_destroy(timer);
+    vmt_loop_destroy(loop);
+}
+
 static const vmt_test_case cases[] = {
     {"timers_fire_in_order", timers_fire_in_order},
     {"signals_arrive", signals_arrive},
     {"wakers_lose_nothing", wakers_lose_nothing},
+    {"turns_are_timed", turns_are_timed},
     {0},
 };
 

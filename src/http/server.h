@@ -41,8 +41,9 @@ typedef struct vmt_http_config {
     /* Once per exchange, before it is freed, for logs and metrics; may be NULL.  Also for the server's own refusals
      * (method and path may then be empty).  A peer that left before the response began has status 499. */
     void (*on_done)(void *ctx, vmt_http_exchange *x, int status, uint64_t duration_ns, uint64_t bytes_out);
-    /* Body of the server's own refusals (bad framing, limits): appends a JSON error object to out.  May be NULL. */
-    void (*error_body)(void *ctx, int status, vmt_str message, vmt_buf *out);
+    /* Body of the server's own refusals (bad framing, limits): appends a JSON error object to out.  The exchange's
+     * path may be empty.  May be NULL. */
+    void (*error_body)(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out);
 } vmt_http_config;
 
 vmt_http_config vmt_http_config_default(void);
@@ -63,6 +64,9 @@ vmt_str vmt_http_method(const vmt_http_exchange *x);
 vmt_str vmt_http_path(const vmt_http_exchange *x);
 vmt_str vmt_http_query(const vmt_http_exchange *x); /* raw, without '?' */
 vmt_str vmt_http_body(const vmt_http_exchange *x);
+/* The body becomes the caller's; it counts among the server's until the exchange ends. */
+vmt_buf vmt_http_take_body(vmt_http_exchange *x);
+uint64_t vmt_http_body_len(const vmt_http_exchange *x); /* taken or not */
 /* First header of that name (any case), or an empty slice with ptr NULL. */
 vmt_str vmt_http_header(const vmt_http_exchange *x, const char *name);
 vmt_str vmt_http_peer(const vmt_http_exchange *x); /* "127.0.0.1:53122" or "unix" */

@@ -57,7 +57,7 @@ static void handle(void *ctx, vmt_http_exchange *x) {
     }
 }
 
-static void json_error(void *ctx, int status, vmt_str message, vmt_buf *out) {
+static void json_error(void *ctx, const vmt_http_exchange *x, int status, vmt_str message, vmt_buf *out) {
     vmt_buf_printf(out, "{\"error\":{\"code\":%d,\"message\":\"%.*s\"}}", status, VMT_STR_ARG(message));
 }
 

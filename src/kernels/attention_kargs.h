@@ -13,7 +13,7 @@ typedef struct vmt_attention_part {
     int32_t seq;                /* row of the block tables */
     int32_t row;                /* of q and out */
     int32_t num_keys;           /* the row's position is num_keys - 1 */
-    int32_t key_begin, key_end; /* key_begin a multiple of 256 */
+    int32_t key_begin, key_end; /* key_begin a multiple of 128 */
     int32_t partial;            /* where the result goes; negative: into out, as it is the only part */
 } vmt_attention_part;
 

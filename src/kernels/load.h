@@ -3,6 +3,7 @@
 #define VMT_KERNELS_LOAD_H
 
 #include <metal_stdlib>
+#include "kernels/vec.h"
 using namespace metal;
 
 /* p is a multiple of 8 bytes: files align tensors to no more. */
@@ -18,6 +19,12 @@ METAL_FUNC float4 load4(const device bfloat *p) {
     uint2 v = *(const device uint2 *)p;
     return float4(as_type<float>(v.x << 16), as_type<float>(v.x & 0xffff0000u), as_type<float>(v.y << 16),
                   as_type<float>(v.y & 0xffff0000u));
+}
+
+/* p is a multiple of four elements. */
+template <typename T>
+METAL_FUNC void store4(threadgroup T *p, float4 v) {
+    *(threadgroup vec<T, 4> *)p = vec4_cast<T>(v);
 }
 
 METAL_FUNC float half_of_bits(ushort bits) {

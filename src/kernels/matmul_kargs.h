@@ -14,14 +14,14 @@
 #define VMT_MATMUL_HAS_ROW_IDS 2u
 #define VMT_MATMUL_HAS_BIAS    4u
 
-/* Rows of W in a block: a simdgroup's in matvec and matmul_few, a threadgroup's in matmul_tiled. */
+/* Rows of W in a block: a simdgroup's in matvec, a threadgroup's in the others. */
 #define VMT_MATVEC_ROWS       4u
-#define VMT_MATMUL_FEW_ROWS   8u
+#define VMT_MATMUL_FEW_ROWS   16u
 #define VMT_MATMUL_TILED_ROWS 64u
-/* Simdgroups of a threadgroup of matvec and matmul_few. */
+/* Simdgroups of a threadgroup of matvec. */
 #define VMT_MATVEC_SIMDGROUPS 4u
 /* Rows of x that a threadgroup takes. */
-#define VMT_MATMUL_FEW_X_ROWS   8u
+#define VMT_MATMUL_FEW_X_ROWS   16u
 #define VMT_MATMUL_TILED_X_ROWS 64u
 
 typedef struct vmt_matmul_kargs {

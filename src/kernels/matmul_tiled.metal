@@ -5,7 +5,7 @@
  *           gate and the same 32 of up.  Simdgroup s has rows 32 (s / 2) .. + 32 of x; of the block's rows it has 16 at
  *           16 (s % 2) and 16 at 32 + 16 (s % 2), which makes gate and up of one output meet in one lane.
  * Memory    threadgroup: 32 columns of 64 rows of x and of W, dequantized to T; rows 8 elements apart in the banks.
- * Requires  cols a multiple of 8; x rows on 8 bytes.
+ * Requires  cols a multiple of 8; x rows on 16 bytes.
  * Numerics  weights are rounded to T, sums are float. */
 #include <metal_stdlib>
 #include "kernels/frag.h"
@@ -71,11 +71,12 @@ void matmul_tiled(const device uchar *data_0 [[buffer(0)]],
 #pragma unroll
         for (uint i = 0; i < 16; i += 4) {
             bool is_inside = column + i < args.cols;
-            float4 v = has_x && is_inside ? load4(x_from + column + i) : float4(0.0f);
-            for (uint j = 0; j < 4; j++) {
-                x_to[i + j] = T(v[j]);
-                w_to[i + j] = T(is_inside ? w[i + j] : 0.0f);
+            if (has_x && is_inside) {
+                *(threadgroup vec<T, 4> *)(x_to + i) = *(const device vec<T, 4> *)(x_from + column + i);
+            } else {
+                store4(x_to + i, float4(0.0f));
             }
+            store4(w_to + i, is_inside ? float4(w[i], w[i + 1], w[i + 2], w[i + 3]) : float4(0.0f));
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
 #pragma unroll

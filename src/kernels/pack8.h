@@ -114,27 +114,21 @@ METAL_FUNC void to_array(floats8 x, thread float *y) {
     y[7] = x.hi.w;
 }
 
-/* Into threadgroup memory as it is, or as T after its scale. */
-METAL_FUNC void stage8(threadgroup float *p, pack8<float> x, float) {
-    *(threadgroup float4 *)p = x.lo;
-    *(threadgroup float4 *)(p + 4) = x.hi;
-}
-METAL_FUNC void stage8(threadgroup half *p, pack8<half> x, float) {
-    *(threadgroup uint4 *)p = x.raw;
-}
-METAL_FUNC void stage8(threadgroup bfloat *p, pack8<bfloat> x, float) {
-    *(threadgroup uint4 *)p = x.raw;
-}
-template <typename T> METAL_FUNC void stage8(threadgroup T *p, pack8<char> x, float scale) {
+/* Scaled, as the type of the activations, into threadgroup memory. */
+METAL_FUNC void stage8(threadgroup float *p, pack8<char> x, float scale) {
     floats8 y = unpack8(x);
-    p[0] = T(y.lo.x * scale);
-    p[1] = T(y.lo.y * scale);
-    p[2] = T(y.lo.z * scale);
-    p[3] = T(y.lo.w * scale);
-    p[4] = T(y.hi.x * scale);
-    p[5] = T(y.hi.y * scale);
-    p[6] = T(y.hi.z * scale);
-    p[7] = T(y.hi.w * scale);
+    *(threadgroup float4 *)p = y.lo * scale;
+    *(threadgroup float4 *)(p + 4) = y.hi * scale;
+}
+METAL_FUNC void stage8(threadgroup half *p, pack8<char> x, float scale) {
+    floats8 y = unpack8(x);
+    *(threadgroup half4 *)p = half4(y.lo * scale);
+    *(threadgroup half4 *)(p + 4) = half4(y.hi * scale);
+}
+METAL_FUNC void stage8(threadgroup bfloat *p, pack8<char> x, float scale) {
+    floats8 y = unpack8(x);
+    *(threadgroup bfloat4 *)p = bfloat4(y.lo * scale);
+    *(threadgroup bfloat4 *)(p + 4) = bfloat4(y.hi * scale);
 }
 
 METAL_FUNC float2 load2(const device float *p) {

@@ -24,9 +24,9 @@ template <typename T> struct quant_q8_0 {
         p += 1 + segment % 2 * 8;
 #pragma unroll
         for (uint j = 0; j < 8; j++) {
-            short pair = short(p[j]);
-            q[2 * j] = float(short(pair << 8) >> 8);
-            q[2 * j + 1] = float(pair >> 8);
+            uint pair = p[j];
+            q[2 * j] = float(short(ushort(pair << 8)) >> 8);
+            q[2 * j + 1] = float(short(ushort(pair)) >> 8);
         }
     }
     void run(uint column, thread float *w) const {

@@ -42,7 +42,7 @@ typedef struct vmt_gpu_attention_shape {
 } vmt_gpu_attention_shape;
 
 vmt_gpu_attention_plan vmt_gpu_attention_plan_make(const vmt_gpu_attention_shape *shape);
-/* The device distrusts the kernel of tiles, if there is one: rows of a prefill become parts instead: slower. */
+/* The device distrusts the kernel of tiles, if there is one: rows of a prefill become parts, which is slower. */
 bool vmt_gpu_attention_lacks_tiles(const vmt_gpu *gpu, uint32_t head_dim, vmt_dtype dtype, vmt_dtype kv_dtype);
 /* Into how many parts a context of so many keys is cut, and how many keys a part has (but the last). */
 uint32_t vmt_gpu_attention_part_keys(uint32_t num_keys);

@@ -109,10 +109,16 @@ static uint64_t whole(uint32_t rows) {
 
 static void route(vmt_bench *b, const struct shape *s, vmt_gpu_attention_args *args, vmt_gpu_attention_plan *plan,
                   uint32_t *counts) {
-    vmt_gpu_attention_shape limits = {s->heads,    s->kv_heads,
-                                      s->dim,      s->dtype,
-                                      s->num_seqs, s->num_seqs * s->q_len,
-                                      s->context,  (uint64_t)s->num_seqs * s->context};
+    vmt_gpu_attention_shape limits = {
+        .num_heads = s->heads,
+        .num_kv_heads = s->kv_heads,
+        .head_dim = s->dim,
+        .dtype = s->dtype,
+        .seqs_max = s->num_seqs,
+        .tokens_max = s->num_seqs * s->q_len,
+        .context_max = s->context,
+        .kv_tokens_max = (uint64_t)s->num_seqs * s->context,
+    };
     *plan = vmt_gpu_attention_plan_make(&limits);
     args->plan = plan;
     args->parts = vmt_bench_shared(b, VMT_I32, whole(plan->parts_max), sizeof(vmt_attention_part) / 4);

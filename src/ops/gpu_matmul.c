@@ -163,14 +163,14 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* ---- plan */
 
-/* Which kernel for how many rows of x.  A block: the rows of W that a simdgroup (a threadgroup in matmul_tiled) has. */
+/* Which kernel for how many rows of x.  A block: the rows of W that a simdgroup of matvec, or a threadgroup, has. */
 static const struct regime {
     const char *kernel;
     uint32_t rows_max; /* of x, that it is the best for */
     uint32_t block_rows, blocks_per_group, x_rows_per_group;
 } regimes[] = {
     {"matvec", 1, VMT_MATVEC_ROWS, VMT_MATVEC_SIMDGROUPS, 1},
-    {"matmul_few", 16, VMT_MATMUL_FEW_ROWS, VMT_MATVEC_SIMDGROUPS, VMT_MATMUL_FEW_X_ROWS},
+    {"matmul_few", 16, VMT_MATMUL_FEW_ROWS, 1, VMT_MATMUL_FEW_X_ROWS},
     {"matmul_tiled", UINT32_MAX, VMT_MATMUL_TILED_ROWS, 1, VMT_MATMUL_TILED_X_ROWS},
 };
 

@@ -219,7 +219,7 @@ void vmt_scheduler_abandon(vmt_scheduler *sched, const vmt_step *step) {
 }
 
 void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id) {
-    VMT_ASSERT(!sched->is_in_step && seq->state == VMT_SEQ_RUNNING);
+    VMT_ASSERT(!sched->is_in_step && (seq->state == VMT_SEQ_RUNNING || seq->state == VMT_SEQ_PREEMPTED));
     VMT_ASSERT(seq->num_computed_tokens <= seq->num_tokens && seq->num_tokens < seq->tokens_cap);
     seq->tokens[seq->num_tokens++] = token_id;
 }

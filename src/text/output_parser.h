@@ -102,6 +102,8 @@ typedef struct vmt_reasoning_hints {
     bool chosen_by_name, thinking_is_off;
 } vmt_reasoning_hints;
 bool vmt_reasoning_begins_inside(const vmt_reasoning_style *style, const vmt_reasoning_hints *hints);
+/* Bytes at the prompt's end that open reasoning, or open and close it with nothing inside. */
+size_t vmt_reasoning_lead(const vmt_reasoning_style *style, vmt_str prompt);
 /* May an answer that does not begin inside begin with reasoning of its own?  Not when the prompt has closed it. */
 bool vmt_reasoning_may_begin(const vmt_reasoning_style *style, vmt_str prompt);
 

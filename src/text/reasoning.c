@@ -100,3 +100,16 @@ bool vmt_reasoning_begins_inside(const vmt_reasoning_style *style, const vmt_rea
     if (vmt_str_ends(prompt, vmt_str_from(style->open))) return true;
     return style->begins_inside && hints->chosen_by_name && !hints->thinking_is_off;
 }
+
+size_t vmt_reasoning_lead(const vmt_reasoning_style *style, vmt_str prompt) {
+    if (!style || style->keeps_markers) return 0;
+    vmt_str open = vmt_str_from(style->open), close = vmt_str_from(style->close);
+    vmt_str left = vmt_str_trim(prompt);
+    size_t begin = (size_t)(left.ptr - prompt.ptr), at = left.len;
+    if (vmt_str_ends(left, close)) {
+        at -= close.len;
+        left = vmt_str_trim(vmt_str_slice(prompt, begin, begin + at));
+    }
+    if (vmt_str_ends(left, open)) at = (size_t)(left.ptr - prompt.ptr) - begin + left.len - open.len;
+    return at < vmt_str_trim(prompt).len ? prompt.len - begin - at : 0;
+}

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -121,6 +122,27 @@ def test_chat_streams(cpu, gpu):
         parts = server.client().chat.completions.create(stream=True, **asked)
         answers.append("".join(p.choices[0].delta.content or "" for p in parts if p.choices))
     assert answers[0] == answers[1] and len(answers[1]) > 0
+
+
+@pytest.mark.parametrize("form", [{"regex": "(ab|cd){3}x[0-9]{4}"}, {"choice": ["river", "rain"]},
+                                  {"json": {"type": "object", "properties": {"a": {"enum": [1, 22, 333]}},
+                                            "required": ["a"], "additionalProperties": False}}], ids=str)
+def test_a_grammar_holds(cpu, gpu, form):
+    """Masks on the device, and text that a grammar forces, beside a stream without a grammar."""
+    def ask(server):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            free = pool.submit(complete, server, temperature=0, max_tokens=60)
+            asked = {"temperature": 1, "seed": 4, "max_tokens": 60, "ignore_eos": False, "structured_outputs": form}
+            return texts(complete(server, **asked)) + texts(free.result())
+
+    held = ask(gpu)
+    assert held == ask(cpu)
+    if "regex" in form:
+        assert re.fullmatch(form["regex"], held[0])
+    elif "choice" in form:
+        assert held[0] in form["choice"]
+    else:
+        assert json.loads(held[0])["a"] in (1, 22, 333)
 
 
 def test_eight_at_once(cpu, gpu):

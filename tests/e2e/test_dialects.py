@@ -359,3 +359,56 @@ def test_ollama_calls_and_thinking(scripted):
     streamed = list(llama.generate(model=MODEL, prompt="say thinks now", stream=True))
     assert "".join(p.thinking or "" for p in streamed).strip() == "hm"
     assert "".join(p.response for p in streamed).strip() == "Hi"
+
+
+# ---- log probabilities in responses
+
+
+def test_response_logprobs(server):
+    """The message's tokens alone, whole and streamed alike, and as chat shows them."""
+    client = server.client()
+    args = dict(model=MODEL, input=QUESTION, max_output_tokens=12, temperature=0, top_logprobs=3,
+                include=["message.output_text.logprobs"])
+    whole = client.responses.create(**args)
+    part = whole.output[0].content[0]
+    assert "".join(e.token for e in part.logprobs) == part.text
+    assert len(part.logprobs) == whole.usage.output_tokens - (whole.status == "completed")  # the end says nothing
+    assert all(len(e.top_logprobs) == 3 and e.top_logprobs[0].logprob >= e.logprob for e in part.logprobs)
+    chat = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=12,
+                                          temperature=0, logprobs=True, top_logprobs=3)
+    assert [e.logprob for e in chat.choices[0].logprobs.content][:len(part.logprobs)] == [e.logprob for e in part.logprobs]
+    events = list(client.responses.create(**args, stream=True))
+    deltas = [e for e in events if e.type == "response.output_text.delta"]
+    assert [e.token for d in deltas for e in d.logprobs] == [e.token for e in part.logprobs]
+    done = next(e for e in events if e.type == "response.output_text.done")
+    assert [e.logprob for e in done.logprobs] == [e.logprob for e in part.logprobs]
+    assert events[-1].response.output[0].content[0].logprobs == part.logprobs
+    plain = client.responses.create(**{**args, "include": []})
+    assert plain.output[0].content[0].logprobs == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_response_logprobs_are_the_messages(scripted, stream):
+    """Not those of reasoning and calls."""
+    for what, text in (("thinks", "Hi"), ("one", "Let me look.")):
+        got = scripted.client().responses.create(model=MODEL, input=f"say {what} now", tools=FUNCTIONS, stream=stream,
+                                                 include=["message.output_text.logprobs"])
+        response = list(got)[-1].response if stream else got
+        part = next(i for i in response.output if i.type == "message").content[0]
+        assert part.text.strip() == text and "".join(e.token for e in part.logprobs).strip() == text
+    refused = requests.post(scripted.url + "/v1/responses", json={"input": "x", "top_logprobs": 21})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "top_logprobs"
+
+
+# ---- what a model is
+
+
+def test_ollama_knows_the_model(llama):
+    shown = llama.show(MODEL)
+    assert shown.details.family == "llama" and shown.details.families == ["llama"]
+    assert shown.details.parameter_size == "134.52M" and shown.details.quantization_level == "Q4_1"
+    assert shown.modelinfo["general.architecture"] == "llama" and shown.modelinfo["general.parameter_count"] == 134515008
+    assert shown.modelinfo["llama.context_length"] == 8192 and shown.modelinfo["llama.block_count"] == 30
+    assert shown.modelinfo["llama.embedding_length"] == 576 and shown.modelinfo["llama.attention.head_count_kv"] == 3
+    listed = llama.list().models[0]
+    assert listed.details.parameter_size == "134.52M" and listed.details.quantization_level == "Q4_1"

@@ -39,7 +39,9 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     unsigned sharedMemBytes;
     void **kernelParams;
     void **extra;
-} CUDA_KERNEL_NODE_PARAMS; /* version 1, which cuGraphAddKernelNode takes */
+    void *kern; /* CUkernel and CUcontext: NULL, as func is given */
+    CUcontext ctx;
+} CUDA_KERNEL_NODE_PARAMS; /* version 2, of CUDA 12 */
 
 /* X(name in the library, our field, arguments) */
 #define VMT_CUDA_DRIVER_FUNCTIONS(X)                                                                             \
@@ -76,7 +78,7 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     X(cuEventElapsedTime, event_elapsed_time, (float *ms, CUevent begin, CUevent end))                           \
     X(cuGraphCreate, graph_create, (CUgraph * graph, unsigned flags))                                            \
     X(cuGraphDestroy, graph_destroy, (CUgraph graph))                                                            \
-    X(cuGraphAddKernelNode, graph_add_kernel_node,                                                               \
+    X(cuGraphAddKernelNode_v2, graph_add_kernel_node,                                                               \
       (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies, size_t num_dependencies,              \
        const CUDA_KERNEL_NODE_PARAMS *params))                                                                   \
     X(cuGraphAddEmptyNode, graph_add_empty_node,                                                                 \

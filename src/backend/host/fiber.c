@@ -29,6 +29,19 @@ void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void *__tsan_get_current_fiber(void);
+/* What clang calls in kernels and gcc's library lacks; the plain functions are watched by both. */
+void *__tsan_memset(void *to, int value, size_t bytes);
+void *__tsan_memcpy(void *to, const void *from, size_t bytes);
+void *__tsan_memmove(void *to, const void *from, size_t bytes);
+__attribute__((weak)) void *__tsan_memset(void *to, int value, size_t bytes) {
+    return memset(to, value, bytes);
+}
+__attribute__((weak)) void *__tsan_memcpy(void *to, const void *from, size_t bytes) {
+    return memcpy(to, from, bytes);
+}
+__attribute__((weak)) void *__tsan_memmove(void *to, const void *from, size_t bytes) {
+    return memmove(to, from, bytes);
+}
 #endif
 
 /* ---- the switch: pushes the callee-saved registers, stores the stack pointer at *from, takes `to`, pops. */

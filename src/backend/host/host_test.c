@@ -13,7 +13,13 @@
 #else
 #define HAS_ASAN 0
 #endif
-#define LANES 128u
+#if defined(__SANITIZE_THREAD__)
+#define HAS_TSAN 1
+#else
+#define HAS_TSAN 0
+#endif
+#define LANES  128u
+#define GROUPS 512u
 
 static vmt_gpu *open_with(vmt_test *t, vmt_lane_order order, uint32_t num_workers) {
     vmt_gpu *gpu;
@@ -26,13 +32,13 @@ static vmt_gpu *open_with(vmt_test *t, vmt_lane_order order, uint32_t num_worker
 }
 
 /* Runs a kernel of fault_kernels.metal once: gives what wait() says and the sum of out. */
-static vmt_status run_fault(vmt_test *t, const char *name, vmt_lane_order order, uint32_t fault, float *sum,
-                            vmt_err *err) {
+static vmt_status run_groups(vmt_test *t, const char *name, vmt_lane_order order, uint32_t fault,
+                             uint32_t num_groups, float *sum, vmt_err *err) {
     vmt_gpu *gpu = open_with(t, order, 2);
     vmt_buffer out = vmt_test_gpu_buffer(t, gpu, LANES * sizeof(float), NULL);
     vmt_test_kargs args = {.fault = fault};
     vmt_gpu_dispatch dispatch = {
-        .pipeline = vmt_test_gpu_pipeline(t, gpu, name), .args = &args, .grid = {1, 1, 1}};
+        .pipeline = vmt_test_gpu_pipeline(t, gpu, name), .args = &args, .grid = {num_groups, 1, 1}};
     dispatch.buffers[0].buffer = &out;
     uint64_t ticket;
     vmt_expect_eq(t, vmt_gpu_begin(gpu, err), VMT_OK);
@@ -46,6 +52,28 @@ static vmt_status run_fault(vmt_test *t, const char *name, vmt_lane_order order,
     return status;
 }
 
+static vmt_status run_fault(vmt_test *t, const char *name, vmt_lane_order order, uint32_t fault, float *sum,
+                            vmt_err *err) {
+    return run_groups(t, name, order, fault, 1, sum, err);
+}
+
+/* Runs the faulty kernel in a process of its own: true when a sanitizer ended it with a report. */
+static bool sanitizer_reports(vmt_test *t, const char *name, uint32_t fault, uint32_t num_groups) {
+    vmt_err err = {0};
+    float sum;
+    int how;
+    fflush(NULL);
+    pid_t child = fork();
+    vmt_expect(t, child >= 0);
+    if (child == 0) {
+        if (freopen("/dev/null", "w", stderr) == NULL) _exit(0);
+        run_groups(t, name, VMT_LANES_FORWARD, fault, num_groups, &sum, &err);
+        _exit(0);
+    }
+    vmt_expect_eq(t, waitpid(child, &how, 0), child);
+    return !(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
 static const vmt_lane_order orders[] = {VMT_LANES_FORWARD, VMT_LANES_BACKWARD, VMT_LANES_RANDOM};
 
 /* Sum over 0..127. */
@@ -56,7 +84,8 @@ static void right_kernels_pass(vmt_test *t) {
         const char *name;
         float sum;
     } rows[] = {{"fault_barrier", 2 * TOTAL}, {"fault_unwritten", LANES * TOTAL}, {"fault_overrun", TOTAL},
-                {"fault_simd", LANES * 32},   {"fault_sites", 32 * TOTAL},        {"fault_return", TOTAL}};
+                {"fault_simd", LANES * 32},   {"fault_sites", 32 * TOTAL},        {"fault_return", TOTAL},
+                {"fault_race", TOTAL}};
     for (size_t i = 0; i < VMT_COUNT(rows); i++) {
         for (size_t o = 0; o < VMT_COUNT(orders); o++) {
             vmt_err err = {0};
@@ -90,22 +119,20 @@ static void unwritten_memory_shows(vmt_test *t) {
 static void an_overrun_fails(vmt_test *t) {
     vmt_err err = {0};
     float sum;
-    if (HAS_ASAN) { /* it ends the process, before any thread of the driver's was made in this one */
-        fflush(NULL);
-        pid_t child = fork();
-        vmt_expect(t, child >= 0);
-        if (child == 0) {
-            freopen("/dev/null", "w", stderr);
-            run_fault(t, "fault_overrun", VMT_LANES_FORWARD, 1, &sum, &err);
-            _exit(0);
-        }
-        int how;
-        vmt_expect_eq(t, waitpid(child, &how, 0), child);
-        vmt_expect(t, !(WIFEXITED(how) && WEXITSTATUS(how) == 0));
+    if (HAS_ASAN) {
+        vmt_expect(t, !sanitizer_reports(t, "fault_overrun", 0, 1));
+        vmt_expect(t, sanitizer_reports(t, "fault_overrun", 1, 1));
         return;
     }
     vmt_expect_eq(t, run_fault(t, "fault_overrun", VMT_LANES_FORWARD, 1, &sum, &err), VMT_E_IO);
     vmt_expect_str(t, err.msg, "a kernel wrote behind a buffer of 512 bytes, at 512");
+}
+
+/* Threadgroups run on several threads, and the thread sanitizer sees what they share. */
+static void a_race_of_threadgroups_is_reported(vmt_test *t) {
+    if (!HAS_TSAN) vmt_test_skip(t, "the thread sanitizer finds it");
+    vmt_expect(t, !sanitizer_reports(t, "fault_race", 0, GROUPS));
+    vmt_expect(t, sanitizer_reports(t, "fault_race", 1, GROUPS));
 }
 
 static void expect_report(vmt_test *t, const char *name, vmt_lane_order order, const char *want) {
@@ -188,6 +215,7 @@ static const vmt_test_case cases[] = {
     {"a_missing_barrier_shows", a_missing_barrier_shows},
     {"unwritten_memory_shows", unwritten_memory_shows},
     {"an_overrun_fails", an_overrun_fails},
+    {"a_race_of_threadgroups_is_reported", a_race_of_threadgroups_is_reported},
     {"stuck_lanes_are_listed", stuck_lanes_are_listed},
     {"a_failed_device_stays_failed", a_failed_device_stays_failed},
     {"waits_no_longer_than_told", waits_no_longer_than_told},
