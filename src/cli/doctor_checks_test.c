@@ -1,4 +1,5 @@
-/* cli/doctor_checks_test.c: the self-test over a mock of Metal: what is right passes, what is missing or wrong fails. */
+/* cli/doctor_checks_test.c: the self-test over a mock of Metal: what is right passes, what is missing or wrong does
+ * not. */
 #include "cli/doctor_checks.h"
 
 #include <stdlib.h>
