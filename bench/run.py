@@ -1,19 +1,24 @@
-"""make bench: prefill, decode, serving, tokenizer, grammars, start and memory, beside llama.cpp in the same run when it
-is there.
+"""make bench: prefill, decode, serving, tokenizer, grammars, engine, start and memory, beside llama.cpp in the same run
+when it is there.
 
     LLAMA_BENCH, LLAMA_SERVER   llama.cpp's programs (build them from the llama-cpp-python sdist); without them only our
                                 own figures are printed
     BENCH_ROUNDS=5              interleaved rounds; medians are reported
-    BENCH_MODEL                 a .gguf file; default: the default model
-    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, grammar, start
+    BENCH_SERVE_ROUNDS=1        of serving, where a round takes WARM + WINDOW seconds a server: BENCH_SERVE_WARM=20,
+                                BENCH_SERVE_WINDOW=60
+    BENCH_MODELS                .gguf files, separated by colons; default: the default model.  bench/make_models.py
+                                writes those of Qwen3-0.6B's shape
+    BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, grammar, engine,
+                                start
 
-Results go to bench/results/<date>-<section>.csv with machine, commit and command."""
+Ends with one table of all rows.  Each section also goes to bench/results/<date>-<section>.csv with machine, commit and
+command."""
 
 import csv
 import datetime
 import os
 import pathlib
-import statistics
+import re
 import subprocess
 import sys
 
@@ -26,12 +31,18 @@ import tokenizers_bench
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def cell(value):
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return str(value)
+
+
 def table(title, rows):
     """rows: dicts with the same keys."""
     if not rows:
         return
     keys = list(rows[0])
-    text = [[f"{r[k]:.2f}" if isinstance(r[k], float) else str(r[k]) for k in keys] for r in rows]
+    text = [[cell(r[k]) for k in keys] for r in rows]
     widths = [max(len(k), *(len(t[i]) for t in text)) for i, k in enumerate(keys)]
     print(f"\n{title}")
     print("  ".join(k.ljust(w) for k, w in zip(keys, widths)))
@@ -54,33 +65,50 @@ def save(section, rows):
             writer.writerow({**row, **info})
 
 
+def engine():
+    """Engine time a step beside the model, fake model, 256 sequences."""
+    text = subprocess.run([ROOT / "build/engine_bench"], capture_output=True, text=True, check=True).stdout
+    rows = []
+    for line in text.splitlines():
+        if got := re.match(r"vocabulary +(\d+), (\S+) +([\d.]+) us a step", line):
+            row = f"engine a step, 256 sequences, vocabulary {got[1]}, {got[2].rstrip(',')}"
+            target = 150 if row.endswith("vocabulary 64, greedy") else ""  # the others are the sampler's passes
+            rows.append({"row": row, "unit": "us", "vmetal": float(got[3]), "llama.cpp": "", "ratio": "",
+                         "target": target, "limit": "", "share": ""})
+    return rows
+
+
 def main():
-    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,grammar,start").split(",")
+    only = os.environ.get("BENCH_ONLY", "rates,serving,prefix,tokenizer,grammar,engine,start").split(",")
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
+    serve_rounds = int(os.environ.get("BENCH_SERVE_ROUNDS", "1"))
     subprocess.run(["scripts/build.sh", "build", "Release", "tests"], cwd=ROOT, check=True)
-    subprocess.run(["cmake", "--build", "build", "--target", "model_bench", "tokenizer_bench", "matmul_bench"], cwd=ROOT,
-                   check=True, stdout=subprocess.DEVNULL)
+    programs = ("model_bench", "machine_bench", "tokenizer_bench", "engine_bench")
+    subprocess.run(["cmake", "--build", "build", "--target", *programs], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
     vmetal = ROOT / "build/vmetal"
-    model = os.environ.get("BENCH_MODEL") or subprocess.run([vmetal, "fetch"], check=True, capture_output=True,
-                                                            text=True).stdout.strip()
-    print(f"machine: {machine.name()}\ncommit: {machine.commit()}\nmodel: {pathlib.Path(model).name}\nrounds: {rounds}")
+    models = os.environ.get("BENCH_MODELS", "").split(":")
+    if models == [""]:
+        models = [subprocess.run([vmetal, "fetch"], check=True, capture_output=True, text=True).stdout.strip()]
+    print(f"machine: {machine.name()}\ncommit: {machine.commit()}\nrounds: {rounds}")
     sections = {
-        "rates": ("prefill and decode, tokens/s", lambda: rates.run(ROOT, model, rounds)),
-        "serving": ("closed loop, 256 in, 128 out", lambda: serving.run(vmetal, model, rounds)),
-        "prefix": ("second turn after a long first turn", lambda: serving.prefix(vmetal, model, rounds)),
+        "rates": ("prefill and decode", lambda: rates.run(ROOT, models, rounds)),
+        "serving": (f"closed loop, {serving.IN_TOKENS} in, {serving.OUT_TOKENS} out",
+                    lambda: [row for m in models for row in serving.run(vmetal, m, serve_rounds)]),
+        "prefix": ("second turn", lambda: [row for m in models for row in serving.prefix(vmetal, m, serve_rounds)]),
         "tokenizer": ("tokenizers, MB/s on one core", lambda: tokenizers_bench.run(ROOT, rounds)),
         "grammar": ("grammars on a 150k vocabulary", lambda: grammars_bench.run(ROOT, rounds)),
-        "start": ("start and memory", lambda: serving.start(vmetal, model, rounds)),
+        "engine": ("engine", engine),
+        "start": ("start and memory", lambda: serving.start(vmetal, models[0], rounds)),
     }
+    summary = []
     for key, (title, measure) in sections.items():
         if key in only:
             rows = measure()
             table(title, rows)
             save(key, rows)
-
-
-def median(values):
-    return statistics.median(values)
+            summary += [row for row in rows if "share" in row]
+    table("all", summary)
 
 
 if __name__ == "__main__":

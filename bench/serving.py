@@ -11,10 +11,12 @@ import subprocess
 import threading
 import time
 
-STREAMS = (1, 8, 32)
-OUT_TOKENS = 128
-WORDS = ("the river bread stone winter lamp garden seven letters harbour copper orchard quiet engine window paper "
-         "mountain candle wheel silver thread market bridge violin planet").split()
+STREAMS = (16, 64)
+IN_TOKENS, OUT_TOKENS = 256, 128
+WARM_S = float(os.environ.get("BENCH_SERVE_WARM", "20"))      # until every stream decodes
+WINDOW_S = float(os.environ.get("BENCH_SERVE_WINDOW", "60"))  # what is counted
+SECOND_TURN = {"SmolLM2": 7600}  # of the first turn, where the context is shorter than 8,192
+TARGETS = {"tok/s": 2.0, "first token p50": 0.5, "gap p99": 1.0}
 
 
 def free_port():
@@ -53,23 +55,38 @@ class Server:
         except OSError:
             return False
 
-    def complete(self, prompt, max_tokens):
-        """(time to first token, gaps between tokens, tokens) of one streamed completion."""
+    def complete(self, prompt, max_tokens, deadline=None):
+        """Times of the streamed pieces of one completion and when it was asked for; the stream is dropped at the
+        deadline."""
         body = json.dumps({"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True,
                            "stream": True, "model": ""}).encode()
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-        began = time.monotonic()
-        c.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
-        r = c.getresponse()
-        if r.status != 200:
-            raise RuntimeError(f"{self.kind}: {r.status} {r.read(300)}")
-        times = []
-        for line in r:
-            if line.startswith(b"data: {") and b'"text":""' not in line and b'"choices":[]' not in line:
-                times.append(time.monotonic())
-        c.close()
-        gaps = [b - a for a, b in zip(times, times[1:])]
-        return times[0] - began, gaps, max_tokens
+        began, times = time.monotonic(), []
+        try:
+            c.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+            if deadline:
+                c.sock.settimeout(max(0.01, deadline - time.monotonic()))
+            r = c.getresponse()
+            if r.status != 200:
+                raise RuntimeError(f"{self.kind}: {r.status} {r.read(300)}")
+            for line in r:
+                now = time.monotonic()
+                if deadline and now >= deadline:
+                    break
+                if line.startswith(b"data: {") and b'"text":""' not in line and b'"choices":[]' not in line:
+                    times.append(now)
+                if deadline:
+                    c.sock.settimeout(max(0.01, deadline - now))
+        except TimeoutError:
+            if not deadline:
+                raise
+        finally:
+            c.close()
+        return began, times
+
+    def first_token_s(self, prompt, max_tokens):
+        began, times = self.complete(prompt, max_tokens)
+        return times[0] - began
 
     def rss_mb(self):
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -80,41 +97,35 @@ class Server:
         self.process.wait(60)
 
 
-def prompt_of(seed, words=200):
+def prompt_of(seed, tokens=IN_TOKENS):
+    """Token ids, so that both sides get exactly as many; no two prompts share a prefix."""
     x = seed * 2654435761 + 12345
     out = []
-    for _ in range(words):
+    for _ in range(tokens):
         x = (x * 6364136223846793005 + 1442695040888963407) % 2**64
-        out.append(WORDS[(x >> 33) % len(WORDS)])
-    return " ".join(out)
+        out.append(1000 + (x >> 33) % 40000)
+    return out
 
 
-def load(server, streams, requests, out_tokens, salt):
-    """Closed loop: `streams` clients, `requests` in all."""
-    todo = list(range(requests))
-    lock = threading.Lock()
-    ttfts, gaps, errors = [], [], []
-    tokens = 0
+def load(server, streams, salt):
+    """Closed loop for WARM_S + WINDOW_S seconds.  What falls into the window counts: tokens, gaps between a stream's
+    pieces, and the first tokens of requests sent before its end, where one still waiting counts as if it came now."""
+    began = time.monotonic()
+    opens, closes = began + WARM_S, began + WARM_S + WINDOW_S
+    lock, done, errors = threading.Lock(), [], []
+    count = iter(range(10**9))
 
     def client():
-        nonlocal tokens
-        while True:
+        while time.monotonic() < closes:
             with lock:
-                if not todo:
-                    return
-                i = todo.pop()
+                i = next(count)
             try:
-                first, between, n = server.complete(prompt_of(salt * 100003 + i), out_tokens)
+                got = server.complete(prompt_of(salt * 100003 + i), OUT_TOKENS, closes)
             except Exception as e:  # a failed request is a result too
-                with lock:
-                    errors.append(str(e))
+                errors.append(str(e))
                 return
-            with lock:
-                ttfts.append(first)
-                gaps.extend(between)
-                tokens += n
+            done.append(got)
 
-    began = time.monotonic()
     threads = [threading.Thread(target=client) for _ in range(streams)]
     for t in threads:
         t.start()
@@ -122,8 +133,17 @@ def load(server, streams, requests, out_tokens, salt):
         t.join()
     if errors:
         raise RuntimeError(errors[0])
-    return {"tok_s": tokens / (time.monotonic() - began), "ttft_p50": statistics.median(ttfts),
-            "itl_p99": sorted(gaps)[int(len(gaps) * 0.99)]}
+    tokens, gaps, firsts = 0.0, [], []
+    for asked, times in done:
+        # A finished answer has OUT_TOKENS tokens, however many pieces they came in.
+        finished = times and times[-1] < closes - 0.05
+        weight = OUT_TOKENS / len(times) if finished else 1
+        tokens += weight * sum(opens <= t < closes for t in times)
+        gaps += [b - a for a, b in zip(times, times[1:]) if opens <= b < closes]
+        if times and times[0] >= opens or not times:
+            firsts.append((times[0] if times else closes) - asked)
+    return {"tok/s": tokens / WINDOW_S, "first token p50": statistics.median(firsts),
+            "gap p99": sorted(gaps)[int(len(gaps) * 0.99)] if gaps else WINDOW_S}
 
 
 def contenders(vmetal):
@@ -134,55 +154,51 @@ def contenders(vmetal):
 
 
 def run(vmetal, model, rounds):
+    """Rows of the table: output rate, median time to first token, 99th percentile of gaps."""
     rows = []
     for streams in STREAMS:
         got = {}
-        for r in range(max(1, rounds // 2)):
+        for r in range(rounds):
             for kind, program in contenders(vmetal):
                 s = Server(kind, program, model, slots=streams)
                 try:
-                    s.complete("warm up", 4)
-                    got.setdefault(kind, []).append(load(s, streams, max(2, streams * 2), OUT_TOKENS, r * 1000 + streams))
+                    s.complete(prompt_of(1, 8), 4)
+                    got.setdefault(kind, []).append(load(s, streams, r * 1000 + streams))
                 finally:
                     s.stop()
-        row = {"streams": streams}
-        for kind, results in got.items():
-            for key in ("tok_s", "ttft_p50", "itl_p99"):
-                row[f"{kind} {key}"] = round(statistics.median(x[key] for x in results), 4)
-        if "llama.cpp" in got:
-            row["ratio tok_s"] = row["vmetal tok_s"] / row["llama.cpp tok_s"]
-            row["ratio ttft"] = row["vmetal ttft_p50"] / row["llama.cpp ttft_p50"]
-        rows.append(row)
+        for key, target in TARGETS.items():
+            median = {kind: statistics.median(x[key] for x in results) for kind, results in got.items()}
+            other = median.get("llama.cpp", "")
+            rows.append({"row": f"{pathlib.Path(model).stem} {streams} streams, {key}",
+                         "unit": "tok/s" if key == "tok/s" else "s", "vmetal": median["vmetal"], "llama.cpp": other,
+                         "ratio": median["vmetal"] / other if other else "", "target": target, "limit": "",
+                         "share": ""})
     return rows
 
 
 def prefix(vmetal, model, rounds):
     """Time to first token of a second turn whose first turn is cached, as a share of the cold one."""
-    rows = []
-    for words in (850, 6500):
-        got = {}
-        for r in range(rounds):
-            for kind, program in contenders(vmetal):
-                s = Server(kind, program, model, slots=1)
-                try:
-                    s.complete("warm up", 4)
-                    text = prompt_of(77 + r, words)
-                    cold, _, _ = s.complete(text, 2)
-                    warm, _, _ = s.complete(text + " and then what happened?", 2)
-                    got.setdefault(kind, []).append((cold, warm))
-                finally:
-                    s.stop()
-        row = {"words": words}
-        for kind, pairs in got.items():
-            row[f"{kind} cold_s"] = round(statistics.median(p[0] for p in pairs), 4)
-            row[f"{kind} warm_s"] = round(statistics.median(p[1] for p in pairs), 4)
-            row[f"{kind} warm/cold"] = round(statistics.median(p[1] / p[0] for p in pairs), 4)
-        rows.append(row)
-    return rows
+    name = pathlib.Path(model).stem
+    tokens = next((n for key, n in SECOND_TURN.items() if name.startswith(key)), 8000)
+    got = {}
+    for r in range(rounds):
+        for kind, program in contenders(vmetal):
+            s = Server(kind, program, model, slots=1, context=max(8192, tokens + 256))
+            try:
+                s.complete(prompt_of(1, 8), 4)
+                first = prompt_of(77 + r, tokens)
+                cold = s.first_token_s(first, 2)
+                warm = s.first_token_s(first + prompt_of(1077 + r, 40), 2)
+                got.setdefault(kind, []).append(warm / cold)
+            finally:
+                s.stop()
+    share = {kind: statistics.median(values) for kind, values in got.items()}
+    return [{"row": f"{name} second turn after {tokens} tokens", "unit": "of the cold first token",
+             "vmetal": share["vmetal"], "llama.cpp": share.get("llama.cpp", ""), "ratio": "", "target": 0.05,
+             "limit": "", "share": ""}]
 
 
 def start(vmetal, model, rounds):
-    rows = []
     got = {}
     for r in range(rounds + 1):
         for kind, program in contenders(vmetal):
@@ -195,8 +211,12 @@ def start(vmetal, model, rounds):
                 s.stop()
             if r > 0:  # the first round warms the page cache
                 got.setdefault(kind, []).append((s.ready_s, first, rss.get("RssAnon", 0), rss.get("RssFile", 0)))
-    for kind, results in got.items():
-        names = ("ready_s", "first_token_s", "anon_mb", "file_mb")
-        rows.append({"server": kind, **{n: round(statistics.median(x[i] for x in results), 3)
-                                        for i, n in enumerate(names)}})
+    rows = []
+    names = (("ready", "s", ""), ("first token", "s", 0.15), ("anonymous memory", "MB", ""), ("mapped files", "MB", ""))
+    for i, (what, unit, target) in enumerate(names):
+        median = {kind: statistics.median(x[i] for x in results) for kind, results in got.items()}
+        other = median.get("llama.cpp", "")
+        rows.append({"row": f"{pathlib.Path(model).stem} exec to {what}" if unit == "s" else what, "unit": unit,
+                     "vmetal": median["vmetal"], "llama.cpp": other,
+                     "ratio": median["vmetal"] / other if other else "", "target": target, "limit": "", "share": ""})
     return rows

@@ -38,6 +38,7 @@ typedef struct vmt_launch {
     vmt_cpu_fn cpu_fn;
     uint32_t cpu_items;
     uint32_t cpu_grain;   /* items a worker takes at a time; 0: an even split */
+    bool cpu_is_guided;   /* the first chunks are larger: for items that stream through memory side by side */
     size_t scratch_bytes; /* per worker */
 } vmt_launch;
 

@@ -1,5 +1,4 @@
-/* cli/doctor_checks_test.c: the self-test over a mock of Metal: what is right passes, what is missing or wrong does
- * not. */
+/* cli/doctor_checks_test.c: the self-test over a mock of Metal: what is right passes, what is wrong fails. */
 #include "cli/doctor_checks.h"
 
 #include <stdlib.h>

@@ -22,8 +22,7 @@ METAL_FUNC float4 load4(const device bfloat *p) {
 }
 
 /* p is a multiple of four elements. */
-template <typename T>
-METAL_FUNC void store4(threadgroup T *p, float4 v) {
+template <typename T> METAL_FUNC void store4(threadgroup T *p, float4 v) {
     *(threadgroup vec<T, 4> *)p = vec4_cast<T>(v);
 }
 

@@ -1,10 +1,10 @@
-/* matmul_few: out = epilogue(x W^T) for up to 16 rows of x at a time: each weight is read and dequantized once for all of
- * them.                                                                       reference: ops/gpu_matmul_test.c
+/* matmul_few: out = epilogue(x W^T) for up to 16 rows of x at a time: each weight is read and dequantized once for all
+ * of them.                                                                    reference: ops/gpu_matmul_test.c
  *
  * Buffers   kernels/matmul.h.
- * Grid      threadgroups (num_blocks, ceil(num_rows / 16)).  A block is 16 rows of one weight, or 8 of gate and the same
- *           8 of up.  The 4 simdgroups share out k: simdgroup s has columns 128 i + 32 s .. + 32, multiplies them in one
- *           fragment, and the four fragments are added up at the end.
+ * Grid      threadgroups (num_blocks, ceil(num_rows / 16)).  A block is 16 rows of one weight, or 8 of gate and the
+ *           same 8 of up.  The 4 simdgroups share out k: simdgroup s has columns 128 i + 32 s .. + 32, multiplies them
+ *           in one fragment, and the four fragments are added up at the end.
  * Memory    threadgroup: 32 columns of 16 rows of x and of W, dequantized to T, for each simdgroup; the four fragments.
  *           The next columns are loaded while these are multiplied.
  * Requires  cols a multiple of 8; x and hidden rows on 16 bytes.

@@ -284,12 +284,54 @@ static void negative_slots_are_skipped(vmt_test *t) {
     vmt_backend_destroy(be);
 }
 
+/* Ties, denormals, overflow, and a tail no vector covers, on every instruction set. */
+static void writes_f16_as_the_plain_conversion(vmt_test *t) {
+    enum { DIM = 40, SIZE = 8 };
+    static const float odd[] = {0.0f,     -0.0f,    1.0f + 0x1p-11f, 1.0f + 3 * 0x1p-11f,
+                                65504.0f, 65519.0f, 65520.0f,        -1e30f,
+                                0x1p-14f, 0x1p-15f, 0x1.8p-24f,      0x1p-25f,
+                                1e-30f,   INFINITY, -INFINITY,       0.333333f};
+    vmt_backend *be = backend(t, 1);
+    struct shape s = {1, 1, DIM, SIZE, VMT_F16, 1, 0, 0};
+    struct world *w = new_world(t, be, s, 1);
+    int32_t slot = 3;
+    for (uint32_t d = 0; d < DIM; d++) w->k[d] = w->v[d] = odd[d % VMT_COUNT(odd)];
+    vmt_kv_write_args args = {
+        .layout = {SIZE, 1, DIM, VMT_F16},
+        .k = view(&w->rows[0], w->k, DIM),
+        .v = view(&w->rows[1], w->v, DIM),
+        .k_stride = DIM,
+        .v_stride = DIM,
+        .k_cache = whole(&w->k_cache),
+        .v_cache = whole(&w->v_cache),
+        .slot_mapping = &slot,
+        .num_tokens = 1,
+    };
+    for (int isa = 0; isa < VMT_NUM_ISAS; isa++) {
+        if (!vmt_isa_present((vmt_isa)isa)) continue;
+        vmt_isa_limit((vmt_isa)isa);
+        vmt_expect_eq(t, vmt_kv_write(be, &args), VMT_OK);
+        const uint16_t *k = (const uint16_t *)(const void *)w->k_cache.host;
+        const uint16_t *v = (const uint16_t *)(const void *)w->v_cache.host;
+        for (uint32_t d = 0; d < DIM; d++) {
+            vmt_expect_eq(t, k[d * SIZE + 3], vmt_f32_to_f16(w->k[d]));
+            vmt_expect_eq(t, v[3 * DIM + d], vmt_f32_to_f16(w->v[d]));
+        }
+        memset(w->k_cache.host, 0, w->k_cache.bytes);
+        memset(w->v_cache.host, 0, w->v_cache.bytes);
+    }
+    vmt_isa_limit(VMT_NUM_ISAS - 1);
+    free_world(be, w);
+    vmt_backend_destroy(be);
+}
+
 static const vmt_test_case cases[] = {
     {"agrees_with_reference", agrees_with_reference},
     {"chunking_shows_in_no_bit", chunking_shows_in_no_bit},
     {"instruction_sets_agree_to_the_bit", instruction_sets_agree_to_the_bit},
     {"company_in_the_batch_shows_in_no_bit", company_in_the_batch_shows_in_no_bit},
     {"negative_slots_are_skipped", negative_slots_are_skipped},
+    {"writes_f16_as_the_plain_conversion", writes_f16_as_the_plain_conversion},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

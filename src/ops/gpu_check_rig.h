@@ -1,4 +1,4 @@
-/* ops/gpu_check_rig.h: what a check of gpu_checks.h works with: tensors in one shared buffer, a program, a verdict. */
+/* ops/gpu_check_rig.h: what one check of gpu_checks.h works with: tensors in a shared buffer, a program, a verdict. */
 #ifndef VMT_OPS_GPU_CHECK_RIG_H
 #define VMT_OPS_GPU_CHECK_RIG_H
 

@@ -1,5 +1,7 @@
 /* ops/kv_write.c: writes a step's keys and values into the paged cache.  A launch's item is a token. */
 #include "ops/attention.h"
+#include "ops/simd/attention_kernel.h"
+#include "ops/simd/row_kernels.h"
 
 size_t vmt_kv_block_bytes(const vmt_kv_layout *layout) {
     size_t elem = layout->dtype == VMT_F32 ? 4 : 2;
@@ -12,8 +14,9 @@ static void put(vmt_dtype dtype, uint8_t *base, size_t at, size_t step, const fl
         float *dst = (float *)(void *)base + at;
         for (uint32_t i = 0; i < n; i++) dst[i * step] = x[i];
     } else if (dtype == VMT_F16) {
-        uint16_t *dst = (uint16_t *)(void *)base + at;
-        for (uint32_t i = 0; i < n; i++) dst[i * step] = vmt_f32_to_f16(x[i]);
+        uint16_t *dst = (uint16_t *)(void *)base + at, row[VMT_ATTN_DIM_MAX];
+        vmt_row_kernels_get()->to_f16(x, step == 1 ? dst : row, n);
+        for (uint32_t i = 0; i < n && step != 1; i++) dst[i * step] = row[i];
     } else {
         uint16_t *dst = (uint16_t *)(void *)base + at;
         for (uint32_t i = 0; i < n; i++) dst[i * step] = vmt_f32_to_bf16(x[i]);
@@ -37,6 +40,7 @@ static void write_tokens(const vmt_cpu_task *task) {
 }
 
 vmt_status vmt_kv_write(vmt_backend *be, const vmt_kv_write_args *args) {
+    VMT_ASSERT(args->layout.head_dim <= VMT_ATTN_DIM_MAX);
     if (args->num_tokens == 0) return VMT_OK;
     vmt_launch launch = {
         .name = "kv_write",

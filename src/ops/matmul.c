@@ -1,15 +1,15 @@
 /* ops/matmul.c: checks, the cut into work items, and the reference.
  *
- * Quantized weights take two launches: the rows of x are quantized into scratch that all workers see, then the items
- * run.  An item is a block of rows of x times a weight panel; consecutive items share the rows, which stay in the
- * second-level cache, and each item reads its panel once. */
+ * Quantized and BF16 weights take two launches: the rows of x are quantized or split into scratch that all workers
+ * see, then the items run.  An item is a block of rows of x times a weight panel; consecutive items share the rows,
+ * which stay in the second-level cache, and each item reads its panel once. */
 #include "ops/matmul_kernel.h"
 
 #include <stdlib.h>
 
 #include "base/checked.h"
 
-#define ROW_BLOCK_BYTES ((size_t)640 << 10) /* quantized rows of x that an item walks over for each weight panel */
+#define ROW_BLOCK_BYTES ((size_t)640 << 10) /* prepared rows of x that an item walks over for each weight panel */
 #define CHUNK_BYTES     ((size_t)48 << 10)  /* weight a worker takes at a time: some microseconds of work */
 #define CHUNKS_MIN      4u                  /* per worker; with fewer an even split is better than stealing */
 #define QUANTIZE_BLOCKS 64u                 /* blocks along k per item of the first launch */
@@ -52,9 +52,10 @@ static void multiply_items(const vmt_cpu_task *task) {
 /* Lays the quantized rows out in the backend's shared scratch. */
 static vmt_status place_quantized(vmt_backend *be, vmt_mm_args *mm) {
     size_t rows = (size_t)(mm->num_rows + VMT_MM_PANEL - 1) / VMT_MM_PANEL * VMT_MM_PANEL;
+    size_t block_bytes = mm->kind->class == VMT_MM_PAIRS ? VMT_MM_BLOCK * 2 * sizeof(uint16_t) : VMT_MM_BLOCK;
     size_t blocks, q_bytes, bytes;
-    if (!vmt_mul_size(rows, mm->num_blocks, &blocks) || !vmt_mul_size(blocks, VMT_MM_BLOCK, &q_bytes) ||
-        !vmt_mul_size(blocks, VMT_MM_BLOCK + 4 * sizeof(float), &bytes)) {
+    if (!vmt_mul_size(rows, mm->num_blocks, &blocks) || !vmt_mul_size(blocks, block_bytes, &q_bytes) ||
+        !vmt_mul_size(blocks, block_bytes + 4 * sizeof(float), &bytes)) {
         return VMT_E_NO_MEMORY;
     }
     uint8_t *scratch = vmt_cpu_shared_scratch(be, bytes + 4 * SLACK_BYTES);
@@ -69,7 +70,7 @@ static vmt_status place_quantized(vmt_backend *be, vmt_mm_args *mm) {
 static vmt_status quantize_rows(vmt_backend *be, run_args *args) {
     vmt_mm_args *mm = &args->mm;
     VMT_TRY(place_quantized(be, mm));
-    args->quantizer = vmt_mm_quantizer_for(vmt_isa_best());
+    args->quantizer = vmt_mm_quantizer_for(mm->kind->class, vmt_isa_best());
     args->quantize_items = (mm->num_blocks + QUANTIZE_BLOCKS - 1) / QUANTIZE_BLOCKS;
     uint32_t items = (mm->num_rows + VMT_MM_PANEL - 1) / VMT_MM_PANEL * args->quantize_items;
     bool is_serial = (uint64_t)mm->num_rows * mm->cols < SERIAL_ELEMS;
@@ -85,8 +86,8 @@ static vmt_status quantize_rows(vmt_backend *be, run_args *args) {
 
 /* Rows of x per item: as few blocks as keep one within ROW_BLOCK_BYTES, equal in size, whole panels. */
 static uint32_t plan_block_rows(const vmt_mm_args *mm) {
-    size_t row_bytes =
-        mm->kind->is_quantized ? mm->cols + mm->num_blocks * 4 * sizeof(float) : mm->cols * sizeof(float);
+    bool is_quantized = mm->kind->class == VMT_MM_QUANTS;
+    size_t row_bytes = is_quantized ? mm->cols + mm->num_blocks * 4 * sizeof(float) : mm->cols * sizeof(float);
     size_t rows_max = VMT_MAX(ROW_BLOCK_BYTES / row_bytes, VMT_MM_PANEL);
     size_t num_blocks = (mm->num_rows + rows_max - 1) / rows_max;
     size_t rows = (mm->num_rows + num_blocks - 1) / num_blocks;
@@ -111,7 +112,7 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
                 .panels = w->packed.host,
                 .rows = w->rows,
                 .cols = w->cols,
-                .num_blocks = w->cols / VMT_MM_BLOCK,
+                .num_blocks = vmt_mm_num_blocks(w->cols),
                 .x = vmt_tensor_data(&args->x),
                 .x_stride = args->x_stride,
                 .row_ids = args->row_ids,
@@ -125,28 +126,31 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
         .kernel = vmt_mm_kernel_for(w->kind, vmt_isa_best(), args->num_rows),
         .num_panels = (w->rows + VMT_MM_PANEL - 1) / VMT_MM_PANEL,
     };
-    if (w->kind->is_quantized) VMT_TRY(quantize_rows(be, &run));
+    if (w->kind->class != VMT_MM_FLOATS) VMT_TRY(quantize_rows(be, &run));
     run.block_rows = plan_block_rows(&run.mm);
     uint32_t num_row_blocks = (args->num_rows + run.block_rows - 1) / run.block_rows;
     uint32_t items = num_row_blocks * run.num_panels;
     /* Many rows make an item long, so that its weight bytes count for more. */
     size_t item_bytes = run.mm.layout.bytes * VMT_MAX(run.block_rows / VMT_MM_PANEL, 1);
-    /* Kernels of plain floats take up to four panels at once. */
-    uint32_t grain_min = w->kind->is_quantized ? 1 : 4,
+    /* Kernels of plain floats and pairs take up to four panels at once. */
+    uint32_t grain_min = w->kind->class == VMT_MM_QUANTS ? 1 : 4,
              grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
+    bool is_even = items / grain < CHUNKS_MIN * be->num_workers;
     return vmt_launch_run(be, &(vmt_launch){
                                   .name = "matmul",
                                   .args = &run,
                                   .args_bytes = sizeof(run),
                                   .cpu_fn = multiply_items,
                                   .cpu_items = items,
-                                  .cpu_grain = items / grain < CHUNKS_MIN * be->num_workers ? 0 : grain,
+                                  .cpu_grain = is_even ? 0 : grain,
+                                  .cpu_is_guided = !is_even && args->num_rows <= VMT_MM_STREAM_ROWS,
                                   .scratch_bytes = vmt_mm_scratch_bytes(&run.mm),
                               });
 }
 
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args) {
-    if (!args->kind->is_quantized) return 0;
+    if (args->kind->class == VMT_MM_FLOATS) return 0;
+    if (args->kind->class == VMT_MM_PAIRS) return VMT_MM_RING_BYTES;
     return VMT_MM_RING_BYTES + vmt_mm_amx_group(args) * vmt_mm_unpacked_bytes(args);
 }
 

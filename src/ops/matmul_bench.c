@@ -2,9 +2,9 @@
  *
  * usage: matmul_bench [dtype|all [isa|best [threads [smollm2|qwen3]]]]
  *
- * Prints what the machine gives first: bytes read per second, and byte operations per second of vpdpbusd.
- * Each shape is checked against a few reference elements before it is timed; times are medians.  A layer's
- * weights come from a set larger than the caches, as in decoding, except where the rows of x hide that. */
+ * machine_bench prints what the machine gives.  Each shape is checked against a few reference elements before it is
+ * timed; times are medians.  A layer's weights come from a set larger than the caches, as in decoding, except where the
+ * rows of x hide that. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,69 +33,6 @@ static const shape shapes[] = {
     {"qwen3", "head", 151936, 1024},
 };
 static const uint32_t batches[] = {1, 2, 4, 8, 16, 32, 128, 512};
-
-static void sum_bytes(const vmt_cpu_task *task) {
-    const uint64_t *words = (const uint64_t *)task->buffers[0] + (size_t)task->begin * 512;
-    uint64_t sums[8] = {0};
-    for (size_t i = 0; i < (size_t)(task->end - task->begin) * 512; i += 8) {
-        for (size_t j = 0; j < 8; j++) sums[j] += words[i + j];
-    }
-    ((volatile uint64_t *)task->scratch)[0] =
-        sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-}
-
-static double bandwidth(vmt_backend *be) {
-    vmt_buffer buffer;
-    size_t bytes = (size_t)256 << 20;
-    if (vmt_buffer_create(be, &buffer, bytes, NULL) != VMT_OK) return 0;
-    memset(buffer.host, 1, bytes);
-    uint64_t best = UINT64_MAX;
-    for (int run = 0; run < 5; run++) {
-        uint64_t begin = vmt_clock_ns();
-        vmt_launch launch = {.name = "sum", .num_buffers = 1, .cpu_fn = sum_bytes, .scratch_bytes = 64};
-        launch.buffers[0].buffer = &buffer;
-        launch.cpu_items = (uint32_t)(bytes / 4096);
-        launch.cpu_grain = 64;
-        (void)vmt_launch_run(be, &launch);
-        best = VMT_MIN(best, vmt_clock_ns() - begin);
-    }
-    vmt_buffer_destroy(be, &buffer);
-    return (double)bytes / (double)best;
-}
-
-#if defined(__x86_64__)
-#define SPINS 100000
-
-/* 12 independent chains of vpdpbusd, 64 byte multiply-adds each, in assembly so that nothing is spilled. */
-static void spin_vnni(const vmt_cpu_task *task) {
-    for (int i = 0; i < SPINS; i++) {
-#define CHAIN(n) "vpdpbusd %%zmm0, %%zmm1, %%zmm" #n "\n\t"
-        __asm__ volatile(CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8) CHAIN(9) CHAIN(10)
-                             CHAIN(11) CHAIN(12) CHAIN(13)::
-                                 : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-                                   "xmm11", "xmm12", "xmm13");
-#undef CHAIN
-    }
-}
-
-static double peak_vnni(vmt_backend *be) {
-    if (!vmt_isa_present(VMT_ISA_AVX512VNNI)) return 0;
-    uint64_t best = UINT64_MAX;
-    for (int run = 0; run < 5; run++) {
-        uint64_t begin = vmt_clock_ns();
-        vmt_launch launch = {
-            .name = "spin", .cpu_fn = spin_vnni, .scratch_bytes = 64, .cpu_items = be->num_workers};
-        launch.cpu_grain = 1;
-        (void)vmt_launch_run(be, &launch);
-        best = VMT_MIN(best, vmt_clock_ns() - begin);
-    }
-    return 1.0 * SPINS * 12 * 64 * 2 * be->num_workers / (double)best;
-}
-#else
-static double peak_vnni(vmt_backend *be) {
-    return 0;
-}
-#endif
 
 /* Elements of about 1 / sqrt(cols): random bits, with f16 fields set to something small. */
 static void fill(vmt_dtype dtype, uint8_t *dst, size_t bytes) {
@@ -235,8 +172,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    printf("isa %s, %u threads; memory reads %.1f GB/s; VNNI peak %.0f GOP/s; an empty launch takes %.0f ns\n",
-           vmt_isa_name(vmt_isa_best()), be->num_workers, bandwidth(be), peak_vnni(be), launch_ns(be));
+    printf("isa %s, %u threads; an empty launch takes %.0f ns\n", vmt_isa_name(vmt_isa_best()), be->num_workers,
+           launch_ns(be));
     bool ok = true;
     for (int d = 0; d < VMT_NUM_DTYPES; d++) {
         const vmt_dtype_info *info = vmt_dtype_get((vmt_dtype)d);

@@ -14,15 +14,19 @@
  *           KM       scale u8[16], min u8[16];  super-block of 8 blocks: d f16[16], dmin f16[16]
  *           K6       scale i8[16] of elements 0..15, i8[16] of 16..31;  super-block of 8 blocks: d f16[16]
  *   floats           for each k the 16 rows' elements, in the weight's own type
+ *   pairs   BF16     for each two k the 16 rows' (even, odd) elements: 64 bytes, and 16 of them are a block of 32; k is
+ *                    padded to whole blocks with zeros
  *
- * Rows of x are quantized to 8 bits per block of 32: d = max|x| * (1 / 127), q = round-to-even(x * (127 / max|x|)).
- * They lie in panels of at most 16 rows; a panel of m rows is laid out with height vmt_mm_height(m), and the surplus
- * rows are zero.
+ * For quants, rows of x are quantized to 8 bits per block of 32: d = max|x| * (1 / 127), q = round-to-even(x * (127 /
+ * max|x|)).  For pairs, x = high + low, both BF16 rounded to even, which keeps 16 bits of it.  Both lie in panels of at
+ * most 16 rows; a panel of m rows is laid out with height vmt_mm_height(m), and the surplus rows are zero.
  *
  * One output element is this sequence and no other, on every instruction set (FMA is one rounding):
  *   acc = 0;  for each block in order:  acc = fma(dw * dx, (float)idot, acc);  if the format has a min:
  *   acc = fma(mw, dx * (float)isum, acc)        K6 has two such steps per block, one per 16 elements
  *   floats: acc = fma(w[k], x[k], acc) for each k in order
+ *   pairs: for each block of 32, for part = high, low:  e = o = 0;  for each pair j of the block:
+ *   e = fma(w[2j], part[2j], e), o = fma(w[2j+1], part[2j+1], o);  acc = acc + (e + o)      (what an AMX tile does)
  *   then  v = acc;  v = v + bias;  v = v * out_scale;  v = out + v
  * where idot is the exact integer dot product of q - zero and the row's q. */
 #ifndef VMT_OPS_MATMUL_KERNEL_H
@@ -36,6 +40,9 @@
 #define VMT_MM_SUPER 8u             /* blocks of a K super-block */
 #define VMT_MM_TINY  0x1p-100f      /* a block of x whose largest magnitude is below counts as zero */
 #define VMT_MM_STEP  0x1.020408p-7f /* 1 / 127 */
+/* Pairs: elements and weights whose BF16 exponent is less than this (2^-50) count as zero.  Products of others, and
+ * sums of those, are never denormal, which AMX flushes and vector instructions do not. */
+#define VMT_MM_TINY_EXPONENT 77u
 
 typedef enum vmt_mm_format { /* bits and scales */
                              VMT_MM_4D,
@@ -52,13 +59,16 @@ typedef enum vmt_mm_format { /* bits and scales */
                              VMT_MM_BF16,
 } vmt_mm_format;
 
+typedef enum vmt_mm_class { VMT_MM_FLOATS, VMT_MM_QUANTS, VMT_MM_PAIRS } vmt_mm_class;
+
 typedef struct vmt_matmul_kind {
     vmt_dtype dtype;
     vmt_mm_format format;
-    bool is_quantized, has_min, has_halves; /* has_halves: a scale per 16 elements */
-    int32_t zero;                           /* what packed quants are offset by */
-    uint32_t quant_bytes;                   /* per panel and block; floats: per panel and k */
-    uint32_t scale_bytes, super_bytes;      /* per panel and block, per panel and super-block */
+    vmt_mm_class class;
+    bool has_min, has_halves;          /* has_halves: a scale per 16 elements */
+    int32_t zero;                      /* what packed quants are offset by */
+    uint32_t quant_bytes;              /* per panel and block (pairs too); floats: per panel and k */
+    uint32_t scale_bytes, super_bytes; /* per panel and block, per panel and super-block */
     /* rows: the 16 source rows. */
     void (*pack)(const struct vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
                  uint32_t cols);
@@ -71,6 +81,9 @@ typedef struct vmt_mm_layout { /* of one panel, in bytes from its start */
     size_t scales, supers, bytes;
 } vmt_mm_layout;
 vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols);
+static inline uint32_t vmt_mm_num_blocks(uint32_t cols) { /* along k; quantized rows are whole blocks */
+    return (cols + VMT_MM_BLOCK - 1) / VMT_MM_BLOCK;
+}
 
 /* VMT_BODY functions are specialised by constant arguments wherever they are called, and VMT_UNROLL_ROWS loops then
  * have constant trip counts, which turns their arrays into registers.  A sanitized build would compile for minutes:
@@ -103,7 +116,7 @@ typedef struct vmt_mm_args {
 
     /* Quantized rows.  Activation panel p begins at element p * 16 * num_blocks * (32, 1, 1, 1 or 2); in a panel:
      * q [num_blocks, height, 32], d and sum [num_blocks, height], init [num_blocks, halves, height]. */
-    int8_t *q;
+    int8_t *q; /* pairs: BF16 [num_blocks, 2, height, 32] instead: high, low */
     float *d;
     float *sum; /* d * (sum of q) */
     int32_t
@@ -121,13 +134,32 @@ typedef struct vmt_mm_range { /* of output: rows of x (begin a multiple of 16), 
 } vmt_mm_range;
 
 typedef void (*vmt_mm_kernel)(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
-/* Quantizes blocks [block_begin, block_end) of the rows of activation panel panel_idx. */
+/* Quantizes or splits blocks [block_begin, block_end) of the rows of activation panel panel_idx. */
 typedef void (*vmt_mm_quantizer)(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin,
                                  uint32_t block_end);
 
+/* Few rows of x leave a kernel waiting for its weights.  The hardware's prefetchers alone reach three quarters of the
+ * memory's rate: they stop at each page and run behind.  So kernels of few rows ask for the block that lies
+ * VMT_MM_AHEAD_BYTES of quants further on, in the next panel when this one ends.  A sweep of 512 to 8,192 bytes is flat
+ * from 3,072 to 6,144 (2 cores, 2026-11). */
+#define VMT_MM_AHEAD_BYTES 2048u
+#define VMT_MM_STREAM_ROWS 4u
+VMT_INLINE void vmt_mm_prefetch(const vmt_mm_args *args, const uint8_t *panel, uint32_t block,
+                                const uint32_t quant_bytes) {
+    uint32_t at = block + VMT_MIN(VMT_MM_AHEAD_BYTES / quant_bytes, args->num_blocks);
+    if (at >= args->num_blocks) {
+        at -= args->num_blocks;
+        panel += args->layout.bytes;
+    }
+    const uint8_t *quants = panel + (size_t)at * quant_bytes;
+    VMT_UNROLL for (uint32_t i = 0; i < quant_bytes; i += 64) __builtin_prefetch(quants + i);
+    __builtin_prefetch(panel + args->layout.scales + (size_t)at * args->kind->scale_bytes);
+    __builtin_prefetch(panel + args->layout.supers + (size_t)(at / VMT_MM_SUPER) * args->kind->super_bytes);
+}
+
 /* The kernel for num_rows rows of x when isa is the best one allowed: pure functions over a table. */
 vmt_mm_kernel vmt_mm_kernel_for(const vmt_matmul_kind *kind, vmt_isa isa, uint32_t num_rows);
-vmt_mm_quantizer vmt_mm_quantizer_for(vmt_isa isa);
+vmt_mm_quantizer vmt_mm_quantizer_for(vmt_mm_class class, vmt_isa isa);
 
 /* The AMX kernel's scratch: a ring of tiles, then as many unpacked panels as fit beside x in the second cache. */
 #define VMT_MM_RING_BYTES  ((size_t)8192)
@@ -174,10 +206,17 @@ static inline void vmt_mm_put_scales(const vmt_mm_args *args, size_t block_at, u
 void vmt_mm_quant_scalar(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_float_scalar(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quantize_scalar(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
+void vmt_mm_pairs_scalar(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_split_scalar(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
 #if defined(__x86_64__)
 void vmt_mm_quant_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_float_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quantize_avx2(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
+void vmt_mm_pairs_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_split_avx2(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
+void vmt_mm_pairs_avx512(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_split_avx512(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
+void vmt_mm_pairs_amx(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_float_avx512(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quantize_avx512(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
 void vmt_mm_quant_avx512vnni(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
@@ -185,8 +224,11 @@ void vmt_mm_quant_amx(const vmt_mm_args *args, const vmt_mm_range *range, void *
 #elif defined(__aarch64__)
 void vmt_mm_float_neon(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quantize_neon(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
+void vmt_mm_pairs_neon(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_split_neon(const vmt_mm_args *args, uint32_t panel_idx, uint32_t block_begin, uint32_t block_end);
 void vmt_mm_quant_neon(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 void vmt_mm_quant_neondot(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
+void vmt_mm_quant_neoni8mm(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch);
 #endif
 
 #endif

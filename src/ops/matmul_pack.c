@@ -194,21 +194,39 @@ static void pack_16(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *
     }
 }
 
+static uint16_t flush_tiny(uint16_t bf16) {
+    return (bf16 >> 7 & 255) < VMT_MM_TINY_EXPONENT ? 0 : bf16;
+}
+
+static void pack_pairs(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
+                       uint32_t cols) {
+    uint16_t(*dst)[VMT_MM_PANEL][2] = (uint16_t(*)[VMT_MM_PANEL][2])(void *)panel;
+    uint32_t padded = vmt_mm_num_blocks(cols) * VMT_MM_BLOCK;
+    for (uint32_t begin = 0; begin < padded; begin += VMT_MM_BLOCK) {
+        uint32_t end = VMT_MIN(begin + VMT_MM_BLOCK, padded);
+        for (uint32_t r = 0; r < VMT_MM_PANEL; r++) {
+            for (uint32_t k = begin; k < end; k++) {
+                dst[k / 2][r][k % 2] = k < cols ? flush_tiny(load16(rows[r] + 2 * (size_t)k)) : 0;
+            }
+        }
+    }
+}
+
 static const vmt_matmul_kind kinds[] = {
-    /* dtype  format      quantized min   halves zero quant scale super */
-    {VMT_Q4_0, VMT_MM_4D, true, false, false, 8, 256, 32, 0, pack_4},
-    {VMT_Q4_1, VMT_MM_4DM, true, true, false, 0, 256, 64, 0, pack_4},
-    {VMT_Q5_0, VMT_MM_5D, true, false, false, 16, 320, 32, 0, pack_5},
-    {VMT_Q5_1, VMT_MM_5DM, true, true, false, 0, 320, 64, 0, pack_5},
-    {VMT_Q8_0, VMT_MM_8D, true, false, false, 128, 512, 32, 0, pack_8},
-    {VMT_Q8_M, VMT_MM_8DM, true, true, false, 128, 512, 64, 0, pack_8},
-    {VMT_MXFP4, VMT_MM_5D, true, false, false, 16, 320, 32, 0, pack_mxfp4},
-    {VMT_Q4_K, VMT_MM_4KM, true, true, false, 0, 256, 32, 64, pack_km},
-    {VMT_Q5_K, VMT_MM_5KM, true, true, false, 0, 320, 32, 64, pack_km},
-    {VMT_Q6_K, VMT_MM_6K, true, false, true, 32, 384, 32, 32, pack_6k},
-    {VMT_F32, VMT_MM_F32, false, false, false, 0, 64, 0, 0, pack_f32},
-    {VMT_F16, VMT_MM_F16, false, false, false, 0, 32, 0, 0, pack_16},
-    {VMT_BF16, VMT_MM_BF16, false, false, false, 0, 32, 0, 0, pack_16},
+    /* dtype  format      class   min   halves zero quant scale super */
+    {VMT_Q4_0, VMT_MM_4D, VMT_MM_QUANTS, false, false, 8, 256, 32, 0, pack_4},
+    {VMT_Q4_1, VMT_MM_4DM, VMT_MM_QUANTS, true, false, 0, 256, 64, 0, pack_4},
+    {VMT_Q5_0, VMT_MM_5D, VMT_MM_QUANTS, false, false, 16, 320, 32, 0, pack_5},
+    {VMT_Q5_1, VMT_MM_5DM, VMT_MM_QUANTS, true, false, 0, 320, 64, 0, pack_5},
+    {VMT_Q8_0, VMT_MM_8D, VMT_MM_QUANTS, false, false, 128, 512, 32, 0, pack_8},
+    {VMT_Q8_M, VMT_MM_8DM, VMT_MM_QUANTS, true, false, 128, 512, 64, 0, pack_8},
+    {VMT_MXFP4, VMT_MM_5D, VMT_MM_QUANTS, false, false, 16, 320, 32, 0, pack_mxfp4},
+    {VMT_Q4_K, VMT_MM_4KM, VMT_MM_QUANTS, true, false, 0, 256, 32, 64, pack_km},
+    {VMT_Q5_K, VMT_MM_5KM, VMT_MM_QUANTS, true, false, 0, 320, 32, 64, pack_km},
+    {VMT_Q6_K, VMT_MM_6K, VMT_MM_QUANTS, false, true, 32, 384, 32, 32, pack_6k},
+    {VMT_F32, VMT_MM_F32, VMT_MM_FLOATS, false, false, 0, 64, 0, 0, pack_f32},
+    {VMT_F16, VMT_MM_F16, VMT_MM_FLOATS, false, false, 0, 32, 0, 0, pack_16},
+    {VMT_BF16, VMT_MM_BF16, VMT_MM_PAIRS, false, false, 0, 1024, 0, 0, pack_pairs},
 };
 
 const vmt_matmul_kind *vmt_mm_kind(vmt_dtype dtype) {
@@ -223,7 +241,7 @@ static size_t round64(size_t bytes) {
 }
 
 vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols) {
-    size_t num_blocks = kind->is_quantized ? cols / VMT_MM_BLOCK : cols;
+    size_t num_blocks = kind->class == VMT_MM_FLOATS ? cols : vmt_mm_num_blocks(cols);
     vmt_mm_layout layout;
     layout.scales = round64(num_blocks * kind->quant_bytes);
     layout.supers = layout.scales + round64(num_blocks * kind->scale_bytes);

@@ -122,12 +122,12 @@ void vmt_weight_reset(vmt_weight *weight, vmt_backend *be) {
 }
 
 static void float_row(const vmt_weight *weight, const uint8_t *panel, uint32_t r, float *out) {
-    const uint16_t *halves = (const uint16_t *)panel + r;
+    const uint16_t *halves = (const uint16_t *)panel + r, *pairs = (const uint16_t *)panel + 2 * r;
     const float *floats = (const float *)panel + r;
     for (size_t k = 0; k < weight->cols; k++) {
         switch (weight->kind->format) {
         case VMT_MM_F16: out[k] = vmt_f16_to_f32(halves[k * VMT_MM_PANEL]); break;
-        case VMT_MM_BF16: out[k] = vmt_bf16_to_f32(halves[k * VMT_MM_PANEL]); break;
+        case VMT_MM_BF16: out[k] = vmt_bf16_to_f32(pairs[k / 2 * 2 * VMT_MM_PANEL + k % 2]); break;
         default: out[k] = floats[k * VMT_MM_PANEL]; break;
         }
     }
@@ -137,7 +137,7 @@ void vmt_weight_row(const vmt_weight *weight, uint32_t row, float *out) {
     VMT_ASSERT(row < weight->rows);
     vmt_mm_layout layout = vmt_mm_layout_of(weight->kind, weight->cols);
     const uint8_t *panel = weight->packed.host + row / VMT_MM_PANEL * layout.bytes;
-    if (!weight->kind->is_quantized) {
+    if (weight->kind->class != VMT_MM_QUANTS) {
         float_row(weight, panel, row % VMT_MM_PANEL, out);
         return;
     }

@@ -1,4 +1,5 @@
 #include "text/bpe.h"
+#include "base/huge.h"
 #include "text/scratch.h"
 #include "text/unicode_class.h"
 #include <stdio.h>
@@ -100,8 +101,8 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     }
     uint32_t num_slots = 64, bits = 6;
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
-    bpe->slots = malloc(num_slots * sizeof *bpe->slots);
-    bpe->slot_ids = malloc(num_slots * sizeof *bpe->slot_ids);
+    bpe->slots = vmt_huge_calloc(num_slots, sizeof *bpe->slots);
+    bpe->slot_ids = vmt_huge_calloc(num_slots, sizeof *bpe->slot_ids);
     bpe->maybe = calloc(((size_t)num_slots << MAYBE_BITS) / 64, sizeof *bpe->maybe);
     bpe->whole = calloc(bpe->vocab->num_ids + 1u, 1);
     if (!bpe->slots || !bpe->slot_ids || !bpe->maybe || !bpe->whole)

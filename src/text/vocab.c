@@ -1,4 +1,5 @@
 #include "text/vocab.h"
+#include "base/huge.h"
 #include "base/utf8.h"
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ vmt_status vmt_vocab_store(vmt_vocab *vocab, vmt_str bytes, vmt_vocab_ref *out, 
 vmt_status vmt_word_table_init(vmt_word_table *table, uint32_t num_words, vmt_err *err) {
     uint32_t num_slots = 16;
     while (num_slots < num_words + num_words / 2) num_slots *= 2; /* at most two thirds full */
-    table->slots = calloc(num_slots, sizeof *table->slots);
+    table->slots = vmt_huge_calloc(num_slots, sizeof *table->slots);
     if (!table->slots) return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for %u words", num_words);
     table->mask = num_slots - 1;
     table->num_used = 0;

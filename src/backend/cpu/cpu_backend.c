@@ -127,6 +127,7 @@ static vmt_status launch(vmt_backend *be, const vmt_launch *l) {
                                        .buffers = buffers,
                                        .num_items = l->cpu_items,
                                        .grain = l->cpu_grain,
+                                       .is_guided = l->cpu_is_guided,
                                        .scratch_bytes = l->scratch_bytes,
                                    });
 }

@@ -32,7 +32,12 @@ static vmt_backend *make(vmt_test *t, uint32_t threads) {
     return be;
 }
 
-static void run_once(vmt_test *t, vmt_backend *be, uint32_t items, uint32_t grain, size_t scratch_bytes) {
+typedef struct cut {
+    uint32_t grain;
+    bool is_guided;
+} cut;
+
+static void run_once(vmt_test *t, vmt_backend *be, uint32_t items, cut cut, size_t scratch_bytes) {
     counts c = {.runs = vmt_arena_calloc(t->arena, items + 1, sizeof(_Atomic uint32_t)),
                 .scratch_bytes = scratch_bytes};
     counts *arg = &c;
@@ -42,7 +47,8 @@ static void run_once(vmt_test *t, vmt_backend *be, uint32_t items, uint32_t grai
         .args_bytes = sizeof(arg),
         .cpu_fn = count_items,
         .cpu_items = items,
-        .cpu_grain = grain,
+        .cpu_grain = cut.grain,
+        .cpu_is_guided = cut.is_guided,
         .scratch_bytes = scratch_bytes,
     };
     vmt_expect_eq(t, vmt_launch_run(be, &launch), VMT_OK);
@@ -52,15 +58,16 @@ static void run_once(vmt_test *t, vmt_backend *be, uint32_t items, uint32_t grai
 }
 
 static void every_item_runs_once(vmt_test *t) {
-    static const uint32_t threads[] = {1, 2, 3, 8, 40}, items[] = {0, 1, 2, 3, 7, 64, 1000},
-                          grains[] = {0, 1, 3, 999};
+    static const uint32_t threads[] = {1, 2, 3, 8, 40}, items[] = {0, 1, 2, 3, 7, 64, 1000};
+    static const cut cuts[] = {{0, false}, {1, false}, {3, false}, {999, false},
+                               {1, true},  {3, true},  {999, true}};
     for (size_t a = 0; a < VMT_COUNT(threads); a++) {
         vmt_backend *be = make(t, threads[a]);
         vmt_expect_eq(t, be->num_workers, threads[a]);
         for (size_t b = 0; b < VMT_COUNT(items); b++) {
-            for (size_t c = 0; c < VMT_COUNT(grains); c++) run_once(t, be, items[b], grains[c], b * 100);
+            for (size_t c = 0; c < VMT_COUNT(cuts); c++) run_once(t, be, items[b], cuts[c], b * 100);
         }
-        vmt_expect_eq(t, vmt_cpu_num_launches(be), VMT_COUNT(items) * VMT_COUNT(grains));
+        vmt_expect_eq(t, vmt_cpu_num_launches(be), VMT_COUNT(items) * VMT_COUNT(cuts));
         vmt_backend_destroy(be);
     }
 }
@@ -72,7 +79,7 @@ static void launches_survive_sleep(vmt_test *t) {
         vmt_backend *be = make(t, threads[a]);
         for (uint32_t i = 0; i < 3000; i++) {
             vmt_arena_reset(t->arena);
-            run_once(t, be, 1 + i % 37, i % 3, 0);
+            run_once(t, be, 1 + i % 37, (cut){i % 3, i % 3 > 0 && i % 2 == 1}, 0);
             if (i % 100 != 0) continue;
             struct timespec pause = {.tv_nsec = i * 100};
             nanosleep(&pause, NULL);

@@ -52,6 +52,24 @@ static inline uint32_t inside_of(uint64_t gate) {
     return (uint32_t)gate & ~CLOSED;
 }
 
+/* next_chunk counts items here. */
+static void take_guided(vmt_pool *pool, vmt_cpu_task *task) {
+    const uint32_t num_items = pool->job.num_items;
+    uint64_t begin = atomic_load_explicit(&pool->next_chunk, memory_order_relaxed), end;
+    for (;;) {
+        do {
+            if (begin >= num_items) return;
+            uint64_t share = (num_items - begin) / (2 * pool->num_threads);
+            end = VMT_MIN(begin + VMT_MAX(share, pool->chunk_items), num_items);
+        } while (!atomic_compare_exchange_weak_explicit(&pool->next_chunk, &begin, end, memory_order_relaxed,
+                                                        memory_order_relaxed));
+        task->begin = (uint32_t)begin;
+        task->end = (uint32_t)end;
+        pool->job.fn(task);
+        begin = atomic_load_explicit(&pool->next_chunk, memory_order_relaxed);
+    }
+}
+
 static void take_chunks(vmt_pool *pool, worker *self) {
     const vmt_pool_job *job = &pool->job;
     vmt_cpu_task task = {
@@ -61,6 +79,10 @@ static void take_chunks(vmt_pool *pool, worker *self) {
         .num_workers = pool->num_threads,
         .scratch = self->scratch,
     };
+    if (job->is_guided) {
+        take_guided(pool, &task);
+        return;
+    }
     for (;;) {
         uint64_t chunk = atomic_fetch_add_explicit(&pool->next_chunk, 1, memory_order_relaxed);
         if (chunk >= pool->num_chunks) return;
@@ -177,6 +199,7 @@ static vmt_status grow_scratch(vmt_pool *pool, size_t bytes) {
 
 vmt_status vmt_pool_run(vmt_pool *pool, const vmt_pool_job *job) {
     if (job->num_items == 0) return VMT_OK;
+    VMT_ASSERT(!job->is_guided || job->grain > 0);
     VMT_TRY(grow_scratch(pool, job->scratch_bytes));
     pool->job = *job;
     pool->chunk_items = job->grain;

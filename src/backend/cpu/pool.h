@@ -22,12 +22,14 @@ typedef struct vmt_pool vmt_pool;
 vmt_status vmt_pool_create(vmt_pool **out, uint32_t num_threads, uint64_t spin_ns, vmt_err *err);
 void vmt_pool_destroy(vmt_pool *pool); /* NULL is fine */
 
-/* Runs fn over [0, num_items) in chunks of grain items (0: an even split) and returns when all is done. */
+/* Runs fn over [0, num_items) in chunks of grain items (0: an even split) and returns when all is done.  Guided chunks
+ * begin as a thread's half of an even split and shrink, with what is left, to grain. */
 typedef struct vmt_pool_job {
     vmt_cpu_fn fn;
     const void *args;
     void *const *buffers;
     uint32_t num_items, grain;
+    bool is_guided;
     size_t scratch_bytes; /* per worker */
 } vmt_pool_job;
 vmt_status vmt_pool_run(vmt_pool *pool, const vmt_pool_job *job);

@@ -78,7 +78,7 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     X(cuEventElapsedTime, event_elapsed_time, (float *ms, CUevent begin, CUevent end))                           \
     X(cuGraphCreate, graph_create, (CUgraph * graph, unsigned flags))                                            \
     X(cuGraphDestroy, graph_destroy, (CUgraph graph))                                                            \
-    X(cuGraphAddKernelNode_v2, graph_add_kernel_node,                                                               \
+    X(cuGraphAddKernelNode_v2, graph_add_kernel_node,                                                            \
       (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies, size_t num_dependencies,              \
        const CUDA_KERNEL_NODE_PARAMS *params))                                                                   \
     X(cuGraphAddEmptyNode, graph_add_empty_node,                                                                 \

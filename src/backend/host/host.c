@@ -161,15 +161,20 @@ static vmt_status host_begin(vmt_gpu *gpu, vmt_err *err) {
     return VMT_OK;
 }
 
-/* Two parameters of a kernel are the same memory only where none of them writes: CUDA's are `restrict`. */
-static void check_aliases(const vmt_gpu_dispatch *d) {
+/* Two parameters of a kernel are the same memory only where none of them writes: CUDA's are `restrict`.  The device
+ * fails, as by any other rule that a dispatch breaks. */
+static void check_aliases(struct host_gpu *h, const vmt_gpu_dispatch *d) {
     const vmt_kernel *kernel = d->pipeline->kernel;
     for (uint32_t i = 0; i < kernel->num_buffers; i++) {
         if ((kernel->written >> i & 1) == 0) continue;
         for (uint32_t j = 0; j < kernel->num_buffers; j++) {
             if (j == i || d->buffers[j].buffer != d->buffers[i].buffer) continue;
-            if (d->buffers[j].offset == d->buffers[i].offset)
-                vmt_assert_failed(kernel->name, kernel->file, (int)j);
+            if (d->buffers[j].offset != d->buffers[i].offset) continue;
+            pthread_mutex_lock(&h->lock);
+            vmt_fail(&h->failure, VMT_E_INTERNAL,
+                     "%s: buffers %u and %u are the same memory, and it writes to one", kernel->name,
+                     VMT_MIN(i, j), VMT_MAX(i, j));
+            pthread_mutex_unlock(&h->lock);
         }
     }
 }
@@ -178,7 +183,7 @@ static void host_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     struct command_buffer *c = encoding(host_of(gpu));
     const vmt_kernel *kernel = d->pipeline->kernel;
     VMT_ASSERT(host_of(gpu)->is_open && kernel->args_bytes <= VMT_GPU_ARGS_MAX);
-    check_aliases(d);
+    check_aliases(host_of(gpu), d);
     if (c->num_launches == c->cap) {
         c->cap = VMT_MAX(64, c->cap * 2);
         c->launches = realloc(c->launches, c->cap * sizeof *c->launches);

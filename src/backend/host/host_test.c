@@ -155,6 +155,25 @@ static void stuck_lanes_are_listed(vmt_test *t) {
     }
 }
 
+/* A buffer that is read and written must be one parameter. */
+static void the_same_memory_twice_fails(vmt_test *t) {
+    vmt_gpu *gpu = open_with(t, VMT_LANES_FORWARD, 1);
+    vmt_buffer x = vmt_test_gpu_buffer(t, gpu, LANES * sizeof(float), NULL);
+    vmt_test_kargs args = {0};
+    vmt_gpu_dispatch dispatch = {
+        .pipeline = vmt_test_gpu_pipeline(t, gpu, "test_simd_f32"), .args = &args, .grid = {1, 1, 1}};
+    uint64_t ticket;
+    vmt_err err = {0};
+    for (uint32_t i = 0; i < 3; i++) dispatch.buffers[i] = (vmt_gpu_binding){&x, i == 2 ? 256 : 0};
+    vmt_expect_eq(t, vmt_gpu_begin(gpu, NULL), VMT_OK);
+    vmt_gpu_dispatch_add(gpu, &dispatch);
+    vmt_expect_eq(t, vmt_gpu_commit(gpu, &ticket, NULL), VMT_OK);
+    vmt_expect_eq(t, vmt_gpu_wait(gpu, ticket, VMT_TEST_GPU_WAIT_NS, &err), VMT_E_IO);
+    vmt_expect_str(t, err.msg, "test_simd_f32: buffers 0 and 1 are the same memory, and it writes to one");
+    vmt_gpu_release(gpu, &x);
+    vmt_gpu_close(gpu);
+}
+
 /* After a fault, the message stays, and nothing more runs. */
 static void a_failed_device_stays_failed(vmt_test *t) {
     vmt_gpu *gpu = open_with(t, VMT_LANES_FORWARD, 1);
@@ -217,6 +236,7 @@ static const vmt_test_case cases[] = {
     {"an_overrun_fails", an_overrun_fails},
     {"a_race_of_threadgroups_is_reported", a_race_of_threadgroups_is_reported},
     {"stuck_lanes_are_listed", stuck_lanes_are_listed},
+    {"the_same_memory_twice_fails", the_same_memory_twice_fails},
     {"a_failed_device_stays_failed", a_failed_device_stays_failed},
     {"waits_no_longer_than_told", waits_no_longer_than_told},
     {"private_memory_has_no_host_address", private_memory_has_no_host_address},

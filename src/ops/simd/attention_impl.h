@@ -45,6 +45,9 @@ struct tile {
     size_t k_stride;
     const uint8_t *v[TILE / 8]; /* segments of seg_keys rows of dim elements */
     uint32_t seg_keys;
+    /* The same places of the job's next tile, or of this one.  A block's keys of one head are a page or less, where the
+     * hardware's prefetchers give up, so the kernels ask for them while this tile is read.  Unused if staged. */
+    const uint8_t *k_ahead[TILE_VECS], *v_ahead[TILE / 8];
 };
 
 struct span { /* of keys in a tile */
@@ -61,6 +64,11 @@ static inline size_t elem_bytes(vmt_dtype dtype) {
     return dtype == VMT_F32 ? 4 : 2;
 }
 
+/* Staged tiles are F32 and in the cache already. */
+VF_INLINE void prefetch_kv(vmt_dtype dtype, const uint8_t *base, size_t idx) {
+    if (dtype != VMT_F32) __builtin_prefetch(base + 2 * idx);
+}
+
 /* ---- inner kernels: rows, vecs and dtype are constants where they are inlined ---- */
 
 VF_INLINE void score_block(uint32_t rows, uint32_t vecs, vmt_dtype dtype, const struct tile *t, uint32_t vec,
@@ -72,6 +80,7 @@ VF_INLINE void score_block(uint32_t rows, uint32_t vecs, vmt_dtype dtype, const 
     for (uint32_t d = 0; d < dim; d++) {
         vf k[4];
         VF_UNROLL for (uint32_t j = 0; j < vecs; j++) k[j] = load_kv(dtype, t->k[vec + j], d * t->k_stride);
+        VF_UNROLL for (uint32_t j = 0; j < vecs; j++) prefetch_kv(dtype, t->k_ahead[vec + j], d * t->k_stride);
         VF_UNROLL for (uint32_t r = 0; r < rows; r++) {
             vf x = vf_set1(q[(size_t)r * dim + d]);
             VF_UNROLL for (uint32_t j = 0; j < vecs; j++) acc[r][j] = vf_fma(x, k[j], acc[r][j]);
@@ -102,10 +111,11 @@ VF_INLINE void value_block(uint32_t rows, uint32_t vecs, vmt_dtype dtype, const 
     }
     for (uint32_t key = keys.lo; key < keys.hi;) {
         uint32_t seg = key / t->seg_keys, end = VMT_MIN((seg + 1) * t->seg_keys, keys.hi);
-        const uint8_t *base = t->v[seg];
+        const uint8_t *base = t->v[seg], *ahead = t->v_ahead[seg];
         for (size_t at = (size_t)(key % t->seg_keys) * dim; key < end; key++, at += dim) {
             vf v[4];
             VF_UNROLL for (uint32_t j = 0; j < vecs; j++) v[j] = load_kv(dtype, base, at + j * VF_LANES);
+            VF_UNROLL for (uint32_t j = 0; j < vecs; j++) prefetch_kv(dtype, ahead, at + j * VF_LANES);
             VF_UNROLL for (uint32_t r = 0; r < rows; r++) {
                 vf x = vf_set1(p[r * TILE + key]);
                 VF_UNROLL for (uint32_t j = 0; j < vecs; j++) acc[r][j] = vf_fma(x, v[j], acc[r][j]);
@@ -125,7 +135,10 @@ VF_INLINE void value_columns(uint32_t rows, uint32_t vecs, vmt_dtype dtype, cons
                              uint32_t out_stride) {
     struct tile shifted = {.seg_keys = t->seg_keys};
     size_t shift = d * elem_bytes(dtype);
-    for (uint32_t s = keys.lo / t->seg_keys; s * t->seg_keys < keys.hi; s++) shifted.v[s] = t->v[s] + shift;
+    for (uint32_t s = keys.lo / t->seg_keys; s * t->seg_keys < keys.hi; s++) {
+        shifted.v[s] = t->v[s] + shift;
+        shifted.v_ahead[s] = t->v_ahead[s] + shift;
+    }
     value_block(rows, vecs, dtype, &shifted, keys, p, shrink, dim, out + d, out_stride);
 }
 
@@ -289,23 +302,30 @@ static void stage_v(const struct work *w, const uint8_t *src, uint32_t key) {
     for (size_t i = 0; i < elems; i += VF_LANES) vf_store(dst + i, load_kv(l->dtype, src, i));
 }
 
-static void load_tile(const struct work *w, uint32_t begin, uint32_t num_keys, struct tile *t) {
+/* Keys [begin, begin + num_keys) of a job whose last tile ends at key `end`. */
+static void load_tile(const struct work *w, uint32_t begin, uint32_t num_keys, uint32_t end, struct tile *t) {
     const vmt_attention_args *a = w->job->args;
     const vmt_kv_layout *l = &a->layout;
     uint32_t bs = l->block_size, blocks = (num_keys + bs - 1) / bs;
     size_t head_bytes = (size_t)w->dim * bs * elem_bytes(l->dtype);
     const uint8_t *k_cache = vmt_tensor_data(&a->k_cache), *v_cache = vmt_tensor_data(&a->v_cache);
+    const int32_t *ids = w->job->blocks;
     *t = (struct tile){.begin = begin, .num_keys = num_keys, .dtype = l->dtype, .k_stride = bs, .seg_keys = bs};
     for (uint32_t b = 0; b < blocks; b++) {
-        size_t at = ((size_t)w->job->blocks[begin / bs + b] * l->num_kv_heads + w->job->kv_head) * head_bytes;
+        uint32_t idx = begin / bs + b, next = (idx + TILE / bs) * bs < end ? idx + TILE / bs : idx;
+        size_t at = ((size_t)ids[idx] * l->num_kv_heads + w->job->kv_head) * head_bytes;
+        size_t ahead = ((size_t)ids[next] * l->num_kv_heads + w->job->kv_head) * head_bytes;
         if (w->is_staged) {
             stage_k(w, k_cache + at, b * bs);
             stage_v(w, v_cache + at, b * bs);
             continue;
         }
         t->v[b] = v_cache + at;
+        t->v_ahead[b] = v_cache + ahead;
         for (uint32_t i = 0; i < bs / VF_LANES; i++) {
-            t->k[b * bs / VF_LANES + i] = k_cache + at + i * VF_LANES * elem_bytes(l->dtype);
+            size_t column = i * VF_LANES * elem_bytes(l->dtype);
+            t->k[b * bs / VF_LANES + i] = k_cache + at + column;
+            t->k_ahead[b * bs / VF_LANES + i] = k_cache + ahead + column;
         }
     }
     if (!w->is_staged) return;
@@ -330,11 +350,12 @@ static void run_partition(struct work *w, struct state *st, uint32_t part) {
              window = job->args->sliding_window; /* end: past the last key */
     uint32_t first = window > 0 && job->pos_begin + 1 > window ? job->pos_begin + 1 - window : 0;
     uint32_t begin = VMT_MAX(part * VMT_ATTN_PARTITION, first / TILE * TILE);
+    uint32_t job_end = VMT_MIN(end, job->part_end * VMT_ATTN_PARTITION);
     clear_state(w, st);
     end = VMT_MIN(end, (part + 1) * VMT_ATTN_PARTITION);
     for (; begin < end; begin += TILE) {
         struct tile t;
-        load_tile(w, begin, VMT_MIN(TILE, end - begin), &t);
+        load_tile(w, begin, VMT_MIN(TILE, end - begin), job_end, &t);
         run_tile(w, st, &t);
     }
 }

@@ -8,6 +8,7 @@
  * The multiplication costs 16 cycles and the scaling about 32, so tiles of block b + 1 are under way while block b is
  * scaled.  Half-block formats do the same twice per block with 16 bytes of A and 4 rows of B. */
 #if defined(__x86_64__)
+#include "ops/simd/amx.h"
 #include "ops/simd/matmul_zmm.h"
 
 /* How a panel's blocks are scaled; all formats of one shape share their tiles. */
@@ -36,29 +37,18 @@ VMT_BODY void unpack_panel(const quant_bits bits, const vmt_mm_args *args, uint3
     }
 }
 
-/* Tiles: 0 and 1 for C, 2 for A, 3 for B. */
+/* Tiles: 0 for C, 2 for A, 3 for B. */
 static void configure(uint32_t height, uint32_t k_bytes) {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t col_bytes[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    config.rows[0] = config.rows[1] = config.rows[2] = (uint8_t)height;
-    config.col_bytes[0] = config.col_bytes[1] = 64;
-    config.col_bytes[2] = (uint16_t)k_bytes;
-    config.rows[3] = (uint8_t)(k_bytes / 4);
-    config.col_bytes[3] = 64;
-    /* gcc 12 takes the load to read the first eight bytes alone, and may drop the stores of the others. */
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
+    amx_config config = {0};
+    amx_shape(&config, 0, height, 64);
+    amx_shape(&config, 2, height, k_bytes);
+    amx_shape(&config, 3, k_bytes / 4, 64);
+    amx_load_config(&config);
 }
 
 enum { AHEAD = 3, RING = 4 }; /* blocks of dots under way before they are scaled, and buffers for them */
 
 _Static_assert(RING * 2 * 16 * 16 * sizeof(int32_t) <= VMT_MM_RING_BYTES, "scratch");
-
-/* The compiler does not know that tile loads read memory. */
-#define ORDER_MEMORY() __asm__ volatile("" ::: "memory")
 
 VMT_INLINE void dots(const int8_t *x, const int8_t *quants, int32_t *c) {
     _tile_zero(0);
@@ -159,7 +149,7 @@ void vmt_mm_quant_amx(const vmt_mm_args *args, const vmt_mm_range *range, void *
     for (uint32_t panel = range->panel_begin; panel < range->panel_end; panel += group) {
         uint32_t count = VMT_MIN(group, range->panel_end - panel);
         for (uint32_t g = 0; g < count; g++) unpack_any(args, panel + g, &w[g]);
-        ORDER_MEMORY();
+        AMX_ORDER_MEMORY();
         for (uint32_t row = range->row_begin; row < range->row_end; row += VMT_MM_PANEL) {
             uint32_t n = VMT_MIN(range->row_end - row, VMT_MM_PANEL), height = vmt_mm_height(n);
             if (configured != height) configure(configured = height, shape == SHAPE_HALVES ? 16 : 32);

@@ -190,10 +190,7 @@ void vmt_mm_quant_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void 
 }
 
 VMT_INLINE __m256 load_weights(const vmt_mm_format f, const uint8_t *src) {
-    if (f == VMT_MM_F32) return _mm256_load_ps((const float *)src);
-    if (f == VMT_MM_F16) return load_f16(src);
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)src));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    return f == VMT_MM_F32 ? _mm256_load_ps((const float *)src) : load_f16(src);
 }
 
 /* height rows of x times width panels: 2 * height * width accumulators, at most 8. */
@@ -239,7 +236,6 @@ void vmt_mm_float_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void 
     switch (args->kind->format) {
     case VMT_MM_F32: float_walk(VMT_MM_F32, args, range); break;
     case VMT_MM_F16: float_walk(VMT_MM_F16, args, range); break;
-    case VMT_MM_BF16: float_walk(VMT_MM_BF16, args, range); break;
     default: VMT_ASSERT(!"a float format");
     }
 }

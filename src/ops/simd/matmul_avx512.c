@@ -6,10 +6,7 @@
 #include "ops/simd/matmul_zmm.h"
 
 VMT_INLINE __m512 load_weights(const vmt_mm_format f, const uint8_t *src) {
-    if (f == VMT_MM_F32) return _mm512_load_ps(src);
-    if (f == VMT_MM_F16) return zmm_load_f16(src);
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)src));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    return f == VMT_MM_F32 ? _mm512_load_ps(src) : zmm_load_f16(src);
 }
 
 VMT_BODY void tile(const vmt_mm_format f, const uint32_t height, const uint32_t width, const vmt_mm_args *args,
@@ -64,7 +61,6 @@ void vmt_mm_float_avx512(const vmt_mm_args *args, const vmt_mm_range *range, voi
     switch (args->kind->format) {
     case VMT_MM_F32: walk(VMT_MM_F32, args, range); break;
     case VMT_MM_F16: walk(VMT_MM_F16, args, range); break;
-    case VMT_MM_BF16: walk(VMT_MM_BF16, args, range); break;
     default: VMT_ASSERT(!"a float format");
     }
 }

@@ -33,6 +33,7 @@ VMT_BODY void tile(const quant_bits bits, const bool has_min, const uint32_t cou
     VMT_UNROLL_ROWS for (uint32_t i = 0; i < count; i++) acc[i] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < num_blocks; b++) {
         __m512i q[8];
+        if (count <= VMT_MM_STREAM_ROWS) vmt_mm_prefetch(args, panel, b, bits * 64);
         zmm_load_quants(bits, panel + (size_t)b * quant_bytes, q);
         const zmm_scales s = zmm_load_scales(args, panel, b);
         VMT_UNROLL_ROWS for (uint32_t i = 0; i < count; i++) {

@@ -3,12 +3,13 @@
  * Without sdot, products of bytes are added up in 16 bits.  A lane of a vector's half takes one product per vector,
  * so that 8 vectors of up to 5 bits fit (8 * 31 * 127), 4 of 6 bits and 2 of 8 bits, before neighbours are added. */
 #if defined(__aarch64__)
+#define NEON_ROWS 1
 #include "ops/simd/matmul_neon.h"
 
 #include <string.h>
 
-VMT_INLINE int32x4_t neon_dot(const quant_bits bits, const int8x16_t q[8], const int8_t *x, const int begin,
-                              const int count) {
+VMT_INLINE int32x4_t dot(const quant_bits bits, const int8x16_t q[8], const int8_t *x, const int begin,
+                         const int count) {
     const int per_group = bits == BITS_8 ? 2 : count;
     int32x4_t sum = vdupq_n_s32(0);
     int16x8_t low = vdupq_n_s16(0), high = low;
@@ -25,14 +26,22 @@ VMT_INLINE int32x4_t neon_dot(const quant_bits bits, const int8x16_t q[8], const
     return sum;
 }
 
+VMT_INLINE void neon_dot_rows(const quant_bits bits, const int8x16_t q[8], const int8_t *x,
+                              neon_dots out[NEON_ROWS]) {
+    if (bits == BITS_6) {
+        out->half[0] = dot(bits, q, x, 0, 4);
+        out->half[1] = dot(bits, q, x, 4, 4);
+    } else {
+        out->half[0] = dot(bits, q, x, 0, 8);
+    }
+}
+
 void vmt_mm_quant_neon(const vmt_mm_args *args, const vmt_mm_range *range, void *scratch) {
     neon_quant(args, range);
 }
 
 VMT_INLINE float32x4_t load_weights(const vmt_mm_format f, const uint8_t *src) {
-    if (f == VMT_MM_F32) return vld1q_f32((const float *)src);
-    if (f == VMT_MM_F16) return neon_load_f16(src);
-    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16((const uint16_t *)src), 16));
+    return f == VMT_MM_F32 ? vld1q_f32((const float *)src) : neon_load_f16(src);
 }
 
 /* height rows of x times width panels: 4 * height * width accumulators, at most 16. */
@@ -78,7 +87,6 @@ void vmt_mm_float_neon(const vmt_mm_args *args, const vmt_mm_range *range, void 
     switch (args->kind->format) {
     case VMT_MM_F32: float_walk(VMT_MM_F32, args, range); break;
     case VMT_MM_F16: float_walk(VMT_MM_F16, args, range); break;
-    case VMT_MM_BF16: float_walk(VMT_MM_BF16, args, range); break;
     default: VMT_ASSERT(!"a float format");
     }
 }

@@ -1,4 +1,5 @@
-/* ops/simd/matmul_neon.h: what the NEON kernels share; the includer says how four rows' dot products are made.
+/* ops/simd/matmul_neon.h: what the NEON kernels share; the includer says how dot products are made, of
+ * NEON_ROWS rows of x at a time.
  *
  * A vector is a quarter of a panel: 4 output rows of 4 bytes.  A block is unpacked for one quarter (8 registers) and
  * then meets every row of x of the activation panel; the accumulators live in the first cache. */
@@ -11,9 +12,14 @@
 
 typedef enum quant_bits { BITS_4 = 4, BITS_5 = 5, BITS_6 = 6, BITS_8 = 8 } quant_bits;
 
-/* Exact dot products of vectors [begin, begin + count) of a block with x; written by the includer. */
-VMT_INLINE int32x4_t neon_dot(const quant_bits bits, const int8x16_t q[8], const int8_t *x, const int begin,
-                              const int count);
+/* A block's exact dot products with four output rows: in [0], or of its halves if bits is 6. */
+typedef struct neon_dots {
+    int32x4_t half[2];
+} neon_dots;
+
+/* Those of rows i and, if there is one, i + 1 of x (32 bytes each); NEON_ROWS at a time.  Written by the includer. */
+VMT_INLINE void neon_dot_rows(const quant_bits bits, const int8x16_t q[8], const int8_t *x,
+                              neon_dots out[NEON_ROWS]);
 
 /* Eight vectors of quants of 4 output rows; src is at the block's first byte for them.  At most 6 bits are as good as
  * signed; 8 bits lose their offset of 128 here. */
@@ -108,11 +114,29 @@ VMT_INLINE void neon_store(const vmt_mm_args *args, uint32_t row, uint32_t begin
     for (uint32_t r = 0; r < count; r++) out[r] = result[r];
 }
 
+/* acc, and one block of row i of the activation panel whose block begins at element `at`. */
+VMT_INLINE float32x4_t neon_add_block(const quant_bits bits, const bool has_min, const vmt_mm_args *args,
+                                      const neon_scales *s, size_t at, uint32_t height, uint32_t i,
+                                      const neon_dots *dots, float32x4_t acc) {
+    const bool has_init = !has_min && bits != BITS_8;
+    const float dx = args->d[at + i];
+    int32x4_t low = dots->half[0];
+    if (bits == BITS_6) {
+        const int32_t *init = args->init + 2 * at + i;
+        low = vaddq_s32(vdupq_n_s32(init[0]), low);
+        int32x4_t high = vaddq_s32(vdupq_n_s32(init[height]), dots->half[1]);
+        acc = vfmaq_f32(acc, vmulq_n_f32(s->d[0], dx), vcvtq_f32_s32(low));
+        return vfmaq_f32(acc, vmulq_n_f32(s->d[1], dx), vcvtq_f32_s32(high));
+    }
+    if (has_init) low = vaddq_s32(low, vdupq_n_s32(args->init[at + i]));
+    acc = vfmaq_f32(acc, vmulq_n_f32(s->d[0], dx), vcvtq_f32_s32(low));
+    return has_min ? vfmaq_n_f32(acc, s->m, args->sum[at + i]) : acc;
+}
+
 VMT_BODY void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_args *args, uint32_t panel_idx,
                         uint32_t row, uint32_t num_rows) {
     const uint8_t *panel = args->panels + panel_idx * args->layout.bytes;
     const uint32_t height = vmt_mm_height(num_rows);
-    const bool has_init = !has_min && bits != BITS_8;
     float32x4_t acc[4][VMT_MM_PANEL];
     for (uint32_t i = 0; i < num_rows; i++) acc[0][i] = acc[1][i] = acc[2][i] = acc[3][i] = vdupq_n_f32(0);
     for (uint32_t b = 0; b < args->num_blocks; b++) {
@@ -122,23 +146,14 @@ VMT_BODY void neon_tile(const quant_bits bits, const bool has_min, const vmt_mm_
             int8x16_t q[8];
             neon_load_quants(bits, panel + (size_t)b * args->kind->quant_bytes + 16 * quarter, q);
             const neon_scales s = neon_load_scales(args, panel, b, quarter);
-            for (uint32_t i = 0; i < num_rows; i++) {
-                const float dx = args->d[at + i];
-                const int8_t *xi = x + (size_t)VMT_MM_BLOCK * i;
-                float32x4_t sum = acc[quarter][i];
-                if (bits == BITS_6) {
-                    const int32_t *init = args->init + 2 * at + i;
-                    int32x4_t low = vaddq_s32(vdupq_n_s32(init[0]), neon_dot(bits, q, xi, 0, 4));
-                    int32x4_t high = vaddq_s32(vdupq_n_s32(init[height]), neon_dot(bits, q, xi, 4, 4));
-                    sum = vfmaq_f32(sum, vmulq_n_f32(s.d[0], dx), vcvtq_f32_s32(low));
-                    sum = vfmaq_f32(sum, vmulq_n_f32(s.d[1], dx), vcvtq_f32_s32(high));
-                } else {
-                    int32x4_t idot = neon_dot(bits, q, xi, 0, 8);
-                    if (has_init) idot = vaddq_s32(idot, vdupq_n_s32(args->init[at + i]));
-                    sum = vfmaq_f32(sum, vmulq_n_f32(s.d[0], dx), vcvtq_f32_s32(idot));
-                    if (has_min) sum = vfmaq_n_f32(sum, s.m, args->sum[at + i]);
+            for (uint32_t i = 0; i < num_rows; i += NEON_ROWS) {
+                neon_dots dots[NEON_ROWS];
+                neon_dot_rows(bits, q, x + (size_t)VMT_MM_BLOCK * i, dots);
+                VMT_UNROLL for (uint32_t j = 0; j < NEON_ROWS; j++) {
+                    if (i + j >= num_rows) break;
+                    acc[quarter][i + j] =
+                        neon_add_block(bits, has_min, args, &s, at, height, i + j, &dots[j], acc[quarter][i + j]);
                 }
-                acc[quarter][i] = sum;
             }
         }
     }

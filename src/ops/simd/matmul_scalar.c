@@ -65,11 +65,7 @@ static void widen(vmt_mm_format format, const uint8_t *src, float dst[VMT_MM_PAN
     const uint16_t *halves = (const uint16_t *)src;
     const float *floats = (const float *)src;
     for (uint32_t r = 0; r < VMT_MM_PANEL; r++) {
-        switch (format) {
-        case VMT_MM_F16: dst[r] = vmt_f16_to_f32(halves[r]); break;
-        case VMT_MM_BF16: dst[r] = vmt_bf16_to_f32(halves[r]); break;
-        default: dst[r] = floats[r]; break;
-        }
+        dst[r] = format == VMT_MM_F16 ? vmt_f16_to_f32(halves[r]) : floats[r];
     }
 }
 

@@ -1,4 +1,5 @@
-/* ops/simd/row_kernels.h: the row functions of the elementwise ops and of RoPE, one table per instruction set. */
+/* ops/simd/row_kernels.h: the row functions of the elementwise ops, of RoPE and of writing the cache, one table per
+ * instruction set. */
 #ifndef VMT_OPS_SIMD_ROW_KERNELS_H
 #define VMT_OPS_SIMD_ROW_KERNELS_H
 
@@ -13,6 +14,7 @@ typedef struct vmt_row_kernels {
     void (*rope_halves)(float *x, const float *angles, uint32_t pairs);
     void (*rope_interleaved)(float *x, const float *angles, uint32_t pairs);
     void (*scale)(float *x, uint32_t cols, float scale);
+    void (*to_f16)(const float *x, uint16_t *out, uint32_t cols); /* as vmt_f32_to_f16() */
 } vmt_row_kernels;
 
 /* The one for this machine. */

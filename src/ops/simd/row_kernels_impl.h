@@ -95,6 +95,12 @@ static void scale_row(float *x, uint32_t cols, float scale) {
     for (uint32_t i = 0; i < cols; i++) x[i] *= scale;
 }
 
+static void to_f16(const float *x, uint16_t *out, uint32_t cols) {
+    uint32_t i = 0;
+    for (; i + VF_LANES <= cols; i += VF_LANES) vf_store_f16(out + i, vf_load(x + i));
+    for (; i < cols; i++) out[i] = vmt_f32_to_f16(x[i]);
+}
+
 #define VMT_ROW_KERNELS_TABLE(isa)                  \
     const vmt_row_kernels vmt_row_kernels_##isa = { \
         .rmsnorm = rmsnorm,                         \
@@ -102,6 +108,7 @@ static void scale_row(float *x, uint32_t cols, float scale) {
         .rope_halves = rope_halves,                 \
         .rope_interleaved = rope_interleaved,       \
         .scale = scale_row,                         \
+        .to_f16 = to_f16,                           \
     }
 
 #endif

@@ -91,6 +91,17 @@ VF_INLINE vf vf_load_bf16(const uint16_t *p) {
     __m256i h = _mm256_loadu_si256((const __m256i *)(const void *)p);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
+VF_INLINE void vf_store_f16(uint16_t *p, vf a) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+/* Sixteen (even, odd) pairs of bf16, 64 bytes. */
+VF_INLINE vf vf_load_even(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+VF_INLINE vf vf_load_odd(const uint16_t *p) {
+    __m512i odd = _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000));
+    return _mm512_castsi512_ps(odd);
+}
 
 #elif defined(__AVX2__)
 #include <immintrin.h>
@@ -152,6 +163,23 @@ VF_INLINE vf vf_load_f16(const uint16_t *p) {
 VF_INLINE vf vf_load_bf16(const uint16_t *p) {
     return (vf){vf_bf16_half(p), vf_bf16_half(p + 8)};
 }
+VF_INLINE void vf_store_f16(uint16_t *p, vf x) {
+    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(x.a, nearest));
+    _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm256_cvtps_ph(x.b, nearest));
+}
+VF_INLINE __m256i vf_pairs_half(const uint16_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+VF_INLINE vf vf_load_even(const uint16_t *p) {
+    return (vf){_mm256_castsi256_ps(_mm256_slli_epi32(vf_pairs_half(p), 16)),
+                _mm256_castsi256_ps(_mm256_slli_epi32(vf_pairs_half(p + 16), 16))};
+}
+VF_INLINE vf vf_load_odd(const uint16_t *p) {
+    const __m256i odd = _mm256_set1_epi32((int)0xffff0000);
+    return (vf){_mm256_castsi256_ps(_mm256_and_si256(vf_pairs_half(p), odd)),
+                _mm256_castsi256_ps(_mm256_and_si256(vf_pairs_half(p + 16), odd))};
+}
 
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
@@ -205,6 +233,18 @@ VF_INLINE vf vf_load_f16(const uint16_t *p) {
 }
 VF_INLINE vf vf_load_bf16(const uint16_t *p) {
     VF_EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));
+}
+VF_INLINE void vf_store_f16(uint16_t *p, vf x) {
+    VF_UNROLL for (int i = 0; i < 4; i++) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.q[i])));
+}
+VF_INLINE uint32x4_t vf_pairs_quarter(const uint16_t *p) {
+    return vreinterpretq_u32_u16(vld1q_u16(p));
+}
+VF_INLINE vf vf_load_even(const uint16_t *p) {
+    VF_EACH(vreinterpretq_f32_u32(vshlq_n_u32(vf_pairs_quarter(p + 8 * i), 16)));
+}
+VF_INLINE vf vf_load_odd(const uint16_t *p) {
+    VF_EACH(vreinterpretq_f32_u32(vandq_u32(vf_pairs_quarter(p + 8 * i), vdupq_n_u32(0xffff0000))));
 }
 
 #else
@@ -264,6 +304,15 @@ VF_INLINE vf vf_load_f16(const uint16_t *p) {
 }
 VF_INLINE vf vf_load_bf16(const uint16_t *p) {
     VF_EACH(vmt_bf16_to_f32(p[i]));
+}
+VF_INLINE void vf_store_f16(uint16_t *p, vf a) {
+    for (int i = 0; i < 16; i++) p[i] = vmt_f32_to_f16(a.x[i]);
+}
+VF_INLINE vf vf_load_even(const uint16_t *p) {
+    VF_EACH(vmt_bf16_to_f32(p[2 * i]));
+}
+VF_INLINE vf vf_load_odd(const uint16_t *p) {
+    VF_EACH(vmt_bf16_to_f32(p[2 * i + 1]));
 }
 #endif
 
