@@ -1,8 +1,8 @@
 """Runs every test and ends with one line: N passed, N failed, N skipped.
 
-Stages: tidy, unit tests (release), unit tests under address+undefined and thread sanitizers, cross builds (aarch64 Linux
-under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.  Stages that need PyPI count
-as skipped where it can't be reached, except under CI=true, where that fails."""
+Stages: tidy, the kernels' subset, unit tests (release), unit tests under address+undefined and thread sanitizers, cross
+builds (aarch64 Linux under qemu-user, arm64 macOS to objects), black-box tests over HTTP with the official clients.
+Stages that need PyPI count as skipped where it can't be reached, except under CI=true, where that fails."""
 
 import os
 import pathlib
@@ -18,8 +18,9 @@ PIP_PACKAGES = ["pytest==8.4.2", "openai>=2,<3", "anthropic>=0.125,<1", "ollama>
                 "langchain-openai>=1.7,<2", "litellm>=1.106,<2", "mcp>=2.3,<3",  # litellm imports mcp for tools
                 "jsonschema>=4.20,<5", "instructor>=1.17,<2"]
 ZIG = "ziglang==0.15.1"
-# Modules with threads of their own; the rest has nothing for the thread sanitizer to see.
-THREADED = "queue|log|pool|cpu|engine|generation|http|api|loop|server|render"
+# Modules with threads of their own; the rest has nothing for the thread sanitizer to see.  Kernels: threadgroups run on
+# several threads, and a race of theirs is a race.
+THREADED = "queue|log|pool|cpu|engine|generation|http|api|loop|server|render|backend_host|backend_gpu|gpu_norm|gpu_act"
 
 totals = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -104,6 +105,7 @@ def python_packages():
 
 def main():
     simple("tidy", [sys.executable, "tools/tidy"])
+    simple("kernel subset", [sys.executable, "tools/check_kernels"])
     unit("build", "unit", fetch=True)
     unit("build-asan", "unit, address and undefined", ["-DVMT_SANITIZE=address,undefined"],
          env={"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_stack_use_after_return=0"})

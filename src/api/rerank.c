@@ -363,5 +363,5 @@ static void on_final_rerank(vmt_job *job) {
         .on_final = final_function,                                 \
         .on_error = vmt_fault_openai_body,                          \
     }
-const vmt_dialect vmt_score = SCORE_DIALECT("score", parse_score, on_final_score);
+const vmt_dialect vmt_scoring = SCORE_DIALECT("score", parse_score, on_final_score);
 const vmt_dialect vmt_rerank = SCORE_DIALECT("rerank", parse_rerank, on_final_rerank);

@@ -4,7 +4,7 @@
 
 #include "api/job.h"
 
-extern const vmt_dialect vmt_score;  /* POST /score, /v1/score */
-extern const vmt_dialect vmt_rerank; /* POST /rerank, /v1/rerank, /v2/rerank */
+extern const vmt_dialect vmt_scoring; /* POST /score, /v1/score */
+extern const vmt_dialect vmt_rerank;  /* POST /rerank, /v1/rerank, /v2/rerank */
 
 #endif

@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/bundle_device.h"
 #include "cli/bundle_pooling.h"
 #include "cli/bundle_text.h"
 #include "cli/environment.h"
@@ -15,8 +16,6 @@
 #define FAKE_BYTES_MAX   ((size_t)64 << 20) /* scripts of --fake-model */
 #define FAKE_CONTEXT_MAX 131072u            /* that --max-model-len may ask for with them */
 #define BUNDLE_ARENA_MAX ((size_t)64 << 20) /* paths, templates, config: small things */
-/* Without an explicit figure the cache takes at most this much of a machine that others use too. */
-#define CPU_KV_BYTES_DEFAULT ((uint64_t)4 << 30)
 
 const vmt_bundle_options vmt_bundle_defaults = VMT_BUNDLE_DEFAULTS;
 
@@ -67,55 +66,21 @@ static vmt_status open_config(vmt_bundle *bundle, vmt_err *err) {
     return status;
 }
 
-vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
     *out = (vmt_bundle){.arena = vmt_arena_create(BUNDLE_ARENA_MAX)};
     if (out->arena == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory to open a model");
     vmt_buf_init(&out->tokenizer_config_json, 0);
     VMT_TRY(find_model(out, options, err));
     VMT_TRY(vmt_weight_file_open(&out->weights, out->path, err));
-    VMT_TRY(open_config(out, err));
+    return open_config(out, err);
+}
+
+vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err) {
+    VMT_TRY(vmt_bundle_open_shape(out, options, err));
     VMT_TRY(vmt_bundle_open_tokenizer(out, options, err));
     VMT_TRY(vmt_bundle_open_template(out, options, err));
     VMT_TRY(vmt_bundle_open_defaults(out, options, err));
     return vmt_bundle_open_pooling(out, options, err);
-}
-
-static vmt_status choose_kv_dtype(vmt_bundle *bundle, vmt_str name, vmt_err *err) {
-    static const struct {
-        const char *name;
-        vmt_dtype dtype;
-    } names[] = {
-        {"float32", VMT_F32}, {"float", VMT_F32}, {"float16", VMT_F16}, {"half", VMT_F16}, {"bfloat16", VMT_BF16},
-    };
-    for (size_t i = 0; i < VMT_COUNT(names); i++) {
-        if (vmt_str_eq_c(name, names[i].name)) {
-            bundle->kv_dtype = names[i].dtype;
-            return VMT_OK;
-        }
-    }
-    if (name.len > 0 && !vmt_str_eq_c(name, "auto")) {
-        return vmt_fail_param(
-            err, VMT_E_UNSUPPORTED, "--kv-cache-dtype",
-            "--kv-cache-dtype %.32s is not supported on the CPU; choose auto, float32, float16 or "
-            "bfloat16",
-            name.ptr);
-    }
-    /* As exact as the weights: a float32 checkpoint keeps float32 keys, so that answers equal the reference's. */
-    vmt_dtype weights = bundle->config->dtype;
-    bundle->kv_dtype = weights == VMT_F32 || weights == VMT_BF16 ? weights : VMT_F16;
-    return VMT_OK;
-}
-
-/* How much the KV cache may take: what was asked for, or a share of what is left after the weights. */
-static uint64_t kv_budget(const vmt_bundle *bundle, const vmt_bundle_options *options) {
-    if (options->kv_cache_memory_bytes > 0) return (uint64_t)options->kv_cache_memory_bytes;
-    uint64_t free_bytes = vmt_cpu_memory_available_bytes();
-    uint64_t half = free_bytes / 2 > bundle->scratch_bytes ? free_bytes / 2 - bundle->scratch_bytes : 0;
-    if (options->memory_utilization <= 0) return VMT_MIN(half, CPU_KV_BYTES_DEFAULT);
-    double share = (double)vmt_cpu_memory_bytes() * options->memory_utilization;
-    double used = (double)bundle->weight_bytes + (double)bundle->scratch_bytes;
-    uint64_t asked = share > used ? (uint64_t)(share - used) : 0;
-    return VMT_MIN(asked, free_bytes);
 }
 
 static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_model_kv_options *kv,
@@ -135,9 +100,13 @@ static vmt_status size_kv(vmt_bundle *bundle, const vmt_bundle_options *options,
     /* A hidden state is small beside a row of logits: all of a step's may be wanted. */
     kv->logits_max =
         bundle->config->headless ? kv->tokens_max : (uint32_t)options->max_num_seqs + VMT_PROMPT_LOGIT_ROWS;
+    kv->seqs_max = (uint32_t)options->max_num_seqs;
+    kv->step_timeout_ns = vmt_bundle_step_timeout_ns(bundle, options);
     size_t block_bytes = vmt_model_kv_block_bytes(bundle->model, kv->block_size, kv->dtype);
     bundle->scratch_bytes = vmt_model_scratch_bytes(bundle->model, kv);
-    uint64_t budget = kv_budget(bundle, options), blocks = budget / block_bytes;
+    uint64_t budget;
+    VMT_TRY(vmt_bundle_kv_budget(bundle, options, 2 * (uint64_t)block_bytes, &budget, err));
+    uint64_t blocks = budget / block_bytes;
     /* More blocks than every seat at full length can never be used. */
     uint64_t per_seq = ((uint64_t)wanted + kv->block_size - 1) / kv->block_size;
     blocks = VMT_MIN(blocks, per_seq * (uint64_t)options->max_num_seqs + 1);
@@ -207,27 +176,32 @@ static vmt_status load_fake(vmt_bundle *bundle, vmt_str path, vmt_err *err) {
     return status;
 }
 
+static void log_memory(const vmt_bundle *bundle) {
+    const vmt_gpu *gpu = bundle->gpu;
+    vmt_log_info(
+        "event=memory device=%s weights_mb=%.0f kv_cache_mb=%.0f kv_dtype=%s scratch_mb=%.0f num_blocks=%u "
+        "block_size=%u max_model_len=%u threads=%u isa=%s",
+        gpu ? gpu->driver : "cpu", (double)bundle->weight_bytes * 1e-6, (double)bundle->kv_bytes * 1e-6,
+        vmt_dtype_get(bundle->kv_dtype)->name, (double)bundle->scratch_bytes * 1e-6, bundle->num_blocks,
+        bundle->block_size, bundle->max_model_len, gpu ? 0 : bundle->backend->num_workers,
+        gpu ? "gpu" : vmt_isa_name(vmt_isa_best()));
+}
+
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
     VMT_TRY(limit_isa(options->cpu_isa, err));
-    VMT_TRY(choose_kv_dtype(bundle, options->kv_cache_dtype, err));
-    VMT_TRY(vmt_cpu_backend_create(&bundle->backend, (uint32_t)options->threads, err));
+    VMT_TRY(vmt_bundle_open_device(bundle, options, err));
     vmt_progress bar;
     vmt_progress_begin(&bar, "loading weights", options->quiet);
     vmt_model_progress progress = {load_progress, &bar};
-    vmt_status status =
-        vmt_model_open(&bundle->model, bundle->config, bundle->weights, bundle->backend, progress, err);
+    vmt_status status = vmt_bundle_open_model(bundle, options, progress, err);
     vmt_progress_end(&bar);
     if (status != VMT_OK) return status;
+    VMT_TRY(vmt_bundle_choose_kv_dtype(bundle, options, err));
     bundle->weight_bytes = vmt_model_weight_bytes(bundle->model);
     vmt_model_kv_options kv = {0};
     VMT_TRY(size_kv(bundle, options, &kv, err));
-    VMT_TRY(vmt_model_kv_create(bundle->model, &kv, err));
-    vmt_log_info("event=memory weights_mb=%.0f kv_cache_mb=%.0f kv_dtype=%s scratch_mb=%.0f num_blocks=%u "
-                 "block_size=%u max_model_len=%u threads=%u isa=%s",
-                 (double)bundle->weight_bytes * 1e-6, (double)bundle->kv_bytes * 1e-6,
-                 vmt_dtype_get(bundle->kv_dtype)->name, (double)bundle->scratch_bytes * 1e-6, bundle->num_blocks,
-                 bundle->block_size, bundle->max_model_len, bundle->backend->num_workers,
-                 vmt_isa_name(vmt_isa_best()));
+    VMT_TRY(vmt_bundle_create_kv(bundle, &kv, err));
+    log_memory(bundle);
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
@@ -263,6 +237,7 @@ void vmt_bundle_close(vmt_bundle *bundle) {
     vmt_scripted_runner_destroy(bundle->fake);
     vmt_model_close(bundle->model);
     vmt_backend_destroy(bundle->backend);
+    vmt_gpu_close(bundle->gpu);
     vmt_chat_template_destroy(bundle->chat_template);
     vmt_tokenizer_destroy(bundle->tokenizer);
     vmt_weight_file_close(bundle->weights);

@@ -21,11 +21,14 @@ typedef struct vmt_bundle_options {
     int64_t max_model_len;                   /* -1: the model's, reduced to what fits */
     double memory_utilization;               /* of available memory, 0..1 */
     int64_t kv_cache_memory_bytes;           /* > 0 overrides */
-    vmt_str kv_cache_dtype;                  /* auto | float32 | float16 | bfloat16 */
+    vmt_str kv_cache_dtype;                  /* auto | float32 | float16 | bfloat16 | int8 */
+    vmt_str device;                          /* auto | cpu | metal | cuda | host */
+    vmt_str dtype;                           /* of activations on a GPU: auto | float32 | float16 | bfloat16 */
     int64_t block_size, num_blocks_override; /* 0: from memory */
     int64_t max_num_seqs, max_num_batched_tokens, long_prefill_token_threshold;
     bool enable_prefix_caching, enable_chunked_prefill;
     vmt_str scheduling_policy;
+    int64_t step_timeout_ms;             /* of a GPU; 0: a minute, an hour for the host driver */
     int64_t threads;                     /* 0: one per core */
     vmt_str runner;                      /* auto | generate | pooling */
     vmt_str convert;                     /* auto | none | embed | classify */
@@ -41,6 +44,8 @@ typedef struct vmt_bundle_options {
         .generation_config = {"auto", 4}, \
         .max_model_len = -1,              \
         .kv_cache_dtype = {"auto", 4},    \
+        .device = {"auto", 4},            \
+        .dtype = {"auto", 4},             \
         .block_size = 16,                 \
         .max_num_seqs = 256,              \
         .max_num_batched_tokens = 512,    \
@@ -57,7 +62,8 @@ typedef struct vmt_bundle {
     char *path; /* where the model is */
     vmt_weight_file *weights;
     vmt_model_config *config;
-    vmt_backend *backend;
+    vmt_backend *backend; /* the CPU; or */
+    vmt_gpu *gpu;         /* a GPU */
     vmt_model *model;
     vmt_scripted_runner *fake; /* NULL: the model runs */
     vmt_tokenizer *tokenizer;
@@ -73,7 +79,10 @@ typedef struct vmt_bundle {
     vmt_dtype kv_dtype;
 } vmt_bundle;
 
-/* Finds (fetching if need be) and opens the text half: path, config, tokenizer, template.  `tokenize` stops here. */
+/* Finds (fetching if need be) and opens what says the model's shape: path, mapped weights, config.  `bench predict`
+ * stops here. */
+vmt_status vmt_bundle_open_shape(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
+/* The same, and the text half: tokenizer, template, defaults.  `tokenize` stops here. */
 vmt_status vmt_bundle_open(vmt_bundle *out, const vmt_bundle_options *options, vmt_err *err);
 /* Loads weights, sizes the KV cache from the memory budget, and logs the plan: what goes where, what was reduced. */
 vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err);

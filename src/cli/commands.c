@@ -5,10 +5,11 @@
 #include <stdio.h>
 
 const vmt_command *const vmt_commands[] = {
-    &vmt_serve_command,         &vmt_chat_command,        &vmt_complete_command,
-    &vmt_launch_command,        &vmt_bench_serve_command, &vmt_bench_throughput_command,
-    &vmt_bench_latency_command, &vmt_tokenize_command,    &vmt_fetch_command,
-    &vmt_doctor_command,        &vmt_completion_command,  &vmt_man_page_command,
+    &vmt_serve_command,         &vmt_chat_command,          &vmt_complete_command,
+    &vmt_launch_command,        &vmt_bench_serve_command,   &vmt_bench_throughput_command,
+    &vmt_bench_latency_command, &vmt_bench_predict_command, &vmt_tokenize_command,
+    &vmt_fetch_command,         &vmt_doctor_command,        &vmt_completion_command,
+    &vmt_man_page_command,
 };
 const uint32_t vmt_num_commands = VMT_COUNT(vmt_commands);
 

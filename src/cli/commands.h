@@ -10,6 +10,7 @@ extern const vmt_command vmt_complete_command;
 extern const vmt_command vmt_bench_serve_command;
 extern const vmt_command vmt_bench_throughput_command;
 extern const vmt_command vmt_bench_latency_command;
+extern const vmt_command vmt_bench_predict_command;
 extern const vmt_command vmt_launch_command;
 extern const vmt_command vmt_tokenize_command;
 extern const vmt_command vmt_doctor_command;

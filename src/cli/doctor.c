@@ -1,8 +1,10 @@
 /* vmetal doctor: what this machine has, and what would keep a server from working well on it. */
 #include "backend/cpu/cpu.h"
+#include "backend/gpu.h"
 #include "base/file.h"
 #include "cli/command_error.h"
 #include "cli/commands.h"
+#include "cli/doctor_checks.h"
 #include "cli/environment.h"
 #include "cli/model_argument.h"
 
@@ -16,6 +18,29 @@
 
 #define ARENA_MAX    ((size_t)1 << 20)
 #define FILES_WANTED 2048 /* connections of a busy server, with some to spare */
+
+typedef struct doctor_options {
+    bool self_test;
+    vmt_str device;
+} doctor_options;
+
+static const doctor_options defaults = {.device = {"auto", 4}};
+
+static const vmt_flag flags[] = {
+    {.name = "self-test",
+     .kind = VMT_FLAG_BOOL,
+     .group = "Self-test",
+     .help = "check every GPU kernel against its reference instead",
+     .offset = offsetof(doctor_options, self_test)},
+    {.name = "device",
+     .kind = VMT_FLAG_STR,
+     .group = "Self-test",
+     .value = "DEVICE",
+     .help = "whose kernels: auto is metal on a Mac, else host",
+     .default_text = "auto",
+     .choices = "auto|metal|cuda|host",
+     .offset = offsetof(doctor_options, device)},
+};
 
 struct doctor {
     vmt_arena *arena;
@@ -80,7 +105,27 @@ static void show_hardware(struct doctor *d) {
     double total = (double)vmt_cpu_memory_bytes(), available = (double)vmt_cpu_memory_available_bytes();
     line("memory", "%.1f GB, %.1f GB available", total * 1e-9, available * 1e-9);
     if (available < 1e9) finding(d, "less than 1 GB is available: only the smallest models will load");
-    line("devices", "cpu: yes; metal, cuda: not in this build");
+}
+
+/* What a driver says of its device, or why there is none. */
+static void show_gpu(const char *driver) {
+    vmt_gpu *gpu;
+    vmt_err err = {0};
+    if (vmt_gpu_open(&gpu, driver, &err) != VMT_OK) {
+        line(driver, "no: %s", err.msg);
+        return;
+    }
+    const vmt_gpu_caps *caps = &gpu->caps;
+    line(driver, "%s, %u cores, %.1f GB to use, buffers to %.1f GB, %s memory", caps->name, caps->num_cores,
+         (double)caps->working_set_bytes * 1e-9, (double)caps->buffer_bytes_max * 1e-9,
+         caps->is_unified ? "unified" : "its own");
+    vmt_gpu_close(gpu);
+}
+
+static void show_devices(void) {
+    static const char *const drivers[] = {"metal", "cuda", "host"};
+    line("cpu", "yes");
+    for (size_t i = 0; i < VMT_COUNT(drivers); i++) show_gpu(drivers[i]);
 }
 
 static void show_limits(struct doctor *d) {
@@ -120,13 +165,15 @@ static void show_model(struct doctor *d) {
     vmt_buf_free(&path);
 }
 
-static int run(const void *options) {
+static int run(const void *opts) {
+    const doctor_options *options = opts;
+    if (options->self_test) return vmt_doctor_self_test(options->device);
     struct doctor d = {.arena = vmt_arena_create(ARENA_MAX)};
     vmt_err err = {0};
-    (void)options;
     if (d.arena == NULL) return vmt_command_fail("doctor", VMT_E_NO_MEMORY, &err);
     line("vmetal", "%s", VMT_VERSION);
     show_hardware(&d);
+    show_devices();
     show_limits(&d);
     show_model(&d);
     if (d.num_findings == 0) {
@@ -141,6 +188,11 @@ static int run(const void *options) {
 const vmt_command vmt_doctor_command = {
     .name = "doctor",
     .summary = "shows what this machine offers and what is missing",
-    .usage = "vmetal doctor",
+    .usage = "vmetal doctor [flags]",
+    .flags = flags,
+    .num_flags = VMT_COUNT(flags),
+    .example = "vmetal doctor --self-test",
     .run = run,
+    .defaults = &defaults,
+    .options_bytes = sizeof(doctor_options),
 };

@@ -19,6 +19,7 @@
 
 #define NUM_TEXT_THREADS 2u
 #define ABORT_GRACE_NS   5000000000ull /* aborted requests get so long to say goodbye */
+#define DEATH_GRACE_S    2             /* and those that failed with the GPU */
 
 struct server {
     const vmt_serve_options *options;
@@ -36,16 +37,18 @@ struct server {
     bool loader_runs;
     vmt_status load_status;
     vmt_err load_err;
-    vmt_waker *loaded;
+    vmt_waker *loaded, *died;
     vmt_timer *deadline, *stats;
     vmt_engine_stats last_stats;
     uint64_t last_stats_ns;
     bool is_stopping, failed;
+    bool has_died; /* the GPU is lost: the supervisor is told by the exit code */
 };
 
 static void on_progress(void *ctx) {
     struct server *s = ctx;
     vmt_api_on_progress(s->api);
+    if (s->bundle.gpu != NULL && vmt_engine_get_stats(s->engine).is_dead) vmt_waker_wake(s->died);
 }
 
 static void *load_model(void *ctx) {
@@ -165,6 +168,15 @@ static void shut_down(struct server *s, int64_t grace_s) {
     if (grace_s == 0) vmt_api_abort_all(s->api);
     vmt_timer_start(s->deadline, grace_s > 0 ? (uint64_t)grace_s * 1000000000ull : ABORT_GRACE_NS);
     if (first) vmt_http_server_drain(s->http, stop_loop, s);
+}
+
+/* Requests in progress have got their errors; they are let out before the process ends. */
+static void on_died(void *ctx) {
+    struct server *s = ctx;
+    if (s->has_died) return;
+    s->has_died = true;
+    vmt_log_error("event=device_lost note=\"the server ends\"");
+    shut_down(s, DEATH_GRACE_S);
 }
 
 static void on_signal(void *ctx, int number) {
@@ -296,9 +308,10 @@ static vmt_status open_server(struct server *s, vmt_err *err) {
     VMT_TRY(vmt_loop_on_signal(s->loop, SIGINT, on_signal, s, err));
     VMT_TRY(vmt_loop_on_signal(s->loop, SIGTERM, on_signal, s, err));
     s->loaded = vmt_waker_create(s->loop, on_loaded, s);
+    s->died = vmt_waker_create(s->loop, on_died, s);
     s->deadline = vmt_timer_create(s->loop, on_deadline, s);
     s->stats = vmt_timer_create(s->loop, on_stats, s);
-    if (s->loaded == NULL || s->deadline == NULL || s->stats == NULL) {
+    if (s->loaded == NULL || s->died == NULL || s->deadline == NULL || s->stats == NULL) {
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the event loop");
     }
     char where[256];
@@ -322,6 +335,7 @@ static void close_server(struct server *s) {
     vmt_bundle_close(&s->bundle);
     if (s->stats != NULL) vmt_timer_destroy(s->stats);
     if (s->deadline != NULL) vmt_timer_destroy(s->deadline);
+    if (s->died != NULL) vmt_waker_destroy(s->died);
     if (s->loaded != NULL) vmt_waker_destroy(s->loaded);
     if (s->loop != NULL) vmt_loop_destroy(s->loop);
     vmt_arena_destroy(s->arena);
@@ -338,6 +352,11 @@ int vmt_serve_run(const void *options) {
     if (s.failed) {
         status = s.load_status;
         err = s.load_err;
+    }
+    if (s.has_died) {
+        fprintf(stderr, "vmetal: the GPU is lost\n");
+        fflush(stderr);
+        _exit(1); /* what it may still run must not be waited for */
     }
     close_server(&s);
     if (status != VMT_OK) {

@@ -23,7 +23,6 @@ const vmt_serve_options vmt_serve_defaults = {
     .log_stats_interval_s = 10,
     .shutdown_timeout_s = 30,
     .ping_interval_ms = 10000,
-    .device = {"auto", 4},
 };
 
 /* Rows with a field, as columns: name, kind, placeholder, field, default, phrase. */
@@ -75,10 +74,6 @@ static const vmt_flag flags[] = {
 #define OWNER vmt_serve_options
 #include "cli/bundle_flags.def"
 #undef OWNER
-    {.group = "Device",
-     ROW("device", STR, "NAME", device, "auto", "where to compute"),
-     .choices = "auto|cpu",
-     .refused = "this build has the CPU backend only"},
 
     {API("default-chat-template-kwargs", JSON, "JSON", default_chat_template_kwargs, NULL,
          "variables for the chat template that requests may override, e.g. '{\"enable_thinking\": false}'")},

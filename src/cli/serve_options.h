@@ -31,7 +31,6 @@ typedef struct vmt_serve_options {
     bool log_requests, disable_log_stats, disable_access_log;
     vmt_str log_level;
     int64_t log_stats_interval_s;
-    vmt_str device; /* auto | cpu */
     vmt_str config; /* --config FILE.yaml */
 } vmt_serve_options;
 

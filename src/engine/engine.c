@@ -35,6 +35,16 @@ static vmt_status adopt_config(vmt_engine *engine, const vmt_engine_config *conf
     return VMT_OK;
 }
 
+/* What running a device ahead takes. */
+static vmt_status take_flights(vmt_engine *engine, vmt_err *err) {
+    uint32_t num_seqs = engine->config.sched.max_num_seqs;
+    for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) {
+        engine->flights[i].rows = calloc(num_seqs, sizeof *engine->flights[i].rows);
+        if (!engine->flights[i].rows) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for %u rows", num_seqs);
+    }
+    return vmt_sample_builder_create(&engine->samples, &engine->config.sched, engine->runner.vocab, err);
+}
+
 static vmt_status take_memory(vmt_engine *engine, vmt_err *err) {
     engine->inbox = vmt_inbox_create();
     engine->outbox = vmt_outbox_create();
@@ -44,6 +54,7 @@ static vmt_status take_memory(vmt_engine *engine, vmt_err *err) {
     }
     VMT_TRY(vmt_mask_worker_create(&engine->mask_worker, engine->config.sched.max_num_seqs, err));
     VMT_TRY(vmt_scheduler_create(&engine->sched, &engine->config.sched, err));
+    if (engine->runner.launch) VMT_TRY(take_flights(engine, err));
     return vmt_step_batch_create(&engine->batch, &engine->config.sched, err);
 }
 
@@ -67,6 +78,8 @@ vmt_status vmt_engine_create(vmt_engine **out, const vmt_engine_config *config, 
 void vmt_engine_destroy(vmt_engine *engine) {
     if (!engine) return;
     VMT_ASSERT(!engine->is_started && engine->live.head == NULL);
+    for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) free(engine->flights[i].rows);
+    vmt_sample_builder_destroy(engine->samples);
     vmt_step_batch_destroy(engine->batch);
     vmt_scheduler_destroy(engine->sched);
     vmt_mask_worker_destroy(engine->mask_worker);
@@ -82,6 +95,7 @@ void vmt_engine_destroy(vmt_engine *engine) {
 
 static void accept(vmt_engine *engine, vmt_generation *gen) {
     vmt_link_append(&engine->live, &gen->live);
+    engine->num_holdable += gen->may_be_held;
     engine->is_settled = false;
     if (atomic_load(&engine->is_dead)) {
         vmt_engine_end_generation(engine, gen, VMT_FINISH_ERROR, "the model failed for good");
@@ -131,25 +145,27 @@ static void end_everything(vmt_engine *engine, vmt_finish finish, const char *me
     while (engine->live.head) vmt_engine_end_generation(engine, engine->live.head->gen, finish, message);
 }
 
-/* The generations of a batch that failed end; the others have lost nothing and go on. */
-static void fail_step(vmt_engine *engine, const vmt_step *step, const vmt_err *err) {
+bool vmt_engine_note_failure(vmt_engine *engine, uint32_t num_seqs, const char *message) {
+    vmt_log_error("event=forward_failed sequences=%u in_a_row=%u reason=\"%s\"", num_seqs,
+                  engine->num_failures + 1, message);
+    if (++engine->num_failures < FAILURES_MAX) return false;
+    atomic_store(&engine->is_dead, true);
+    engine->work.is_dead = true;
+    end_everything(engine, VMT_FINISH_ERROR, message);
+    return true;
+}
+
+void vmt_engine_fail_step(vmt_engine *engine, const vmt_step *step, const vmt_err *err) {
     vmt_scheduler_abandon(engine->sched, step);
     const char *message = err->msg[0] ? err->msg : "the model failed";
-    vmt_log_error("event=forward_failed sequences=%u in_a_row=%u reason=\"%s\"", step->num_scheduled,
-                  engine->num_failures + 1, message);
-    if (++engine->num_failures >= FAILURES_MAX) {
-        atomic_store(&engine->is_dead, true);
-        engine->work.is_dead = true;
-        end_everything(engine, VMT_FINISH_ERROR, message);
-        return;
-    }
+    if (vmt_engine_note_failure(engine, step->num_scheduled, message)) return;
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         vmt_sequence *s = (vmt_sequence *)step->scheduled[i].seq;
         vmt_engine_end_generation(engine, s->gen, VMT_FINISH_ERROR, message);
     }
 }
 
-static void note_scheduled(const vmt_step *step, uint64_t now_ns) {
+void vmt_engine_note_scheduled(const vmt_step *step, uint64_t now_ns) {
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         const vmt_sequence *s = (const vmt_sequence *)step->scheduled[i].seq;
         vmt_generation *gen = s->gen;
@@ -163,7 +179,7 @@ static void note_scheduled(const vmt_step *step, uint64_t now_ns) {
     }
 }
 
-static void note_iteration(vmt_engine *engine, uint32_t num_tokens) {
+void vmt_engine_note_iteration(vmt_engine *engine, uint32_t num_tokens) {
     uint32_t i = 0;
     while (i < VMT_COUNT(iteration_buckets) && num_tokens > iteration_buckets[i]) i++;
     _Static_assert(VMT_COUNT(iteration_buckets) + 1 ==
@@ -172,8 +188,7 @@ static void note_iteration(vmt_engine *engine, uint32_t num_tokens) {
     engine->work.iteration_tokens_buckets[i]++;
 }
 
-/* The masks of the tokens that this step will sample. */
-static void ask_for_masks(vmt_engine *engine, const vmt_step *step, const vmt_row_plan *plans) {
+void vmt_engine_ask_for_masks(vmt_engine *engine, const vmt_step *step, const vmt_row_plan *plans) {
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         vmt_sequence *s = (vmt_sequence *)step->scheduled[i].seq;
         if (plans[i].samples && s->masked) vmt_mask_worker_add(engine->mask_worker, s->masked);
@@ -185,7 +200,7 @@ static void ask_for_masks(vmt_engine *engine, const vmt_step *step, const vmt_ro
 static bool run_step(vmt_engine *engine) {
     uint64_t begin_ns = vmt_clock_ns();
     vmt_step step = vmt_scheduler_schedule(engine->sched);
-    note_scheduled(&step, begin_ns);
+    vmt_engine_note_scheduled(&step, begin_ns);
     /* Blocks that a preemption gave back may let someone else run at once. */
     if (step.num_scheduled == 0) return step.num_preempted > 0;
 
@@ -193,7 +208,7 @@ static bool run_step(vmt_engine *engine) {
     const vmt_batch *batch = vmt_step_batch_fill(engine->batch, &step, &plans);
     float *logits = NULL;
     vmt_err err = {0};
-    ask_for_masks(engine, &step, plans);
+    vmt_engine_ask_for_masks(engine, &step, plans);
     uint64_t forward_ns = vmt_clock_ns();
     vmt_status status = engine->runner.forward(engine->runner.self, batch, &logits, &err);
     vmt_mask_worker_wait(engine->mask_worker);
@@ -203,12 +218,12 @@ static bool run_step(vmt_engine *engine) {
         vmt_scheduler_commit(engine->sched, &step);
         vmt_engine_publish(engine, &step, plans, logits, done_ns);
     } else {
-        fail_step(engine, &step, &err);
+        vmt_engine_fail_step(engine, &step, &err);
     }
     engine->work.num_steps++;
     engine->work.forward_ns_total += done_ns - forward_ns;
     engine->work.step_ns_total += vmt_clock_ns() - begin_ns;
-    note_iteration(engine, step.num_tokens);
+    vmt_engine_note_iteration(engine, step.num_tokens);
     return true;
 }
 
@@ -235,10 +250,11 @@ static void *run_thread(void *arg) {
         uint64_t num_before = allocations(engine);
         engine->is_settled = true;
         drain_inbox(engine);
-        is_idle = !run_step(engine);
+        is_idle = !(engine->samples ? vmt_engine_run_ahead(engine) : run_step(engine));
         show_news(engine);
         if (engine->is_settled) engine->work.num_allocations += allocations(engine) - num_before;
     }
+    vmt_engine_drain_flights(engine);
     return NULL;
 }
 
@@ -327,5 +343,6 @@ vmt_generation_limits vmt_engine_limits(const vmt_engine *engine) {
         .max_model_len = engine->config.sched.max_model_len,
         .eos_ids = engine->config.eos_ids,
         .num_eos_ids = engine->config.num_eos_ids,
+        .is_device = engine->runner.launch != NULL,
     };
 }

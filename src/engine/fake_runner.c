@@ -1,9 +1,21 @@
 #include "engine/fake_runner.h"
+#include "base/clock.h"
 #include "base/rng.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* A step of a device: what it will bring back. */
+struct flight {
+    int32_t *sampled;  /* [num_logits_max] */
+    vmt_score *scores; /* [num_logits_max] */
+    vmt_top *tops;     /* [num_logits_max * VMT_SCORE_TOPS_MAX] */
+    float *logits;     /* [num_logits_max, vocab] */
+    bool needs_logits;
+    uint64_t done_ns;
+    vmt_status status;
+};
 
 struct vmt_fake_runner {
     vmt_fake_runner_config config;
@@ -12,6 +24,13 @@ struct vmt_fake_runner {
     float *noise;    /* [vocab] */
     float *logits;   /* [num_logits_max, vocab] */
     _Atomic uint32_t num_failures;
+
+    /* as a device */
+    struct flight flights[VMT_FLIGHTS_MAX];
+    uint64_t num_launched, num_collected, num_ahead;
+    int32_t *token_ids; /* [num_tokens_max] of the step, sources resolved */
+    uint32_t num_tokens_max;
+    uint64_t done_ns; /* the newest step */
 };
 
 vmt_status vmt_fake_runner_create(vmt_fake_runner **out, const vmt_fake_runner_config *config, vmt_err *err) {
@@ -27,6 +46,17 @@ vmt_status vmt_fake_runner_create(vmt_fake_runner **out, const vmt_fake_runner_c
         vmt_fake_runner_destroy(fake);
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the fake model");
     }
+    for (uint32_t i = 0; config->is_device && i < VMT_FLIGHTS_MAX; i++) {
+        struct flight *f = &fake->flights[i];
+        size_t n = config->num_logits_max;
+        f->sampled = calloc(n, sizeof *f->sampled);
+        f->scores = calloc(n, sizeof *f->scores);
+        f->tops = calloc(n * VMT_SCORE_TOPS_MAX, sizeof *f->tops);
+        f->logits = calloc(n * config->vocab, sizeof *f->logits);
+        if (f->sampled && f->scores && f->tops && f->logits) continue;
+        vmt_fake_runner_destroy(fake);
+        return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for the fake device");
+    }
     uint64_t rng = 7;
     for (uint32_t i = 0; i < config->vocab; i++) fake->noise[i] = (float)(vmt_splitmix64(&rng) >> 40) * 0x1p-24f;
     *out = fake;
@@ -39,6 +69,13 @@ void vmt_fake_runner_destroy(vmt_fake_runner *fake) {
     free(fake->tokens);
     free(fake->noise);
     free(fake->logits);
+    for (uint32_t i = 0; i < VMT_FLIGHTS_MAX; i++) {
+        free(fake->flights[i].sampled);
+        free(fake->flights[i].scores);
+        free(fake->flights[i].tops);
+        free(fake->flights[i].logits);
+    }
+    free(fake->token_ids);
     free(fake);
 }
 
@@ -78,17 +115,23 @@ static void read_slots(vmt_fake_runner *fake, const vmt_batch *batch, uint32_t i
     }
 }
 
-static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vmt_err *err) {
-    vmt_fake_runner *fake = self;
+static void pause_for(uint64_t ns) {
+    struct timespec pause = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    if (ns > 0) nanosleep(&pause, NULL);
+}
+
+static bool must_fail(vmt_fake_runner *fake) {
+    if (atomic_load(&fake->num_failures) == 0) return false;
+    atomic_fetch_sub(&fake->num_failures, 1);
+    return true;
+}
+
+static vmt_status told_to_fail(vmt_err *err) {
+    return vmt_fail(err, VMT_E_IO, "the fake model failed as it was told");
+}
+
+static void run_batch(vmt_fake_runner *fake, const vmt_batch *batch, float *logits) {
     const vmt_fake_runner_config *c = &fake->config;
-    if (c->forward_ns > 0) {
-        struct timespec pause = {(time_t)(c->forward_ns / 1000000000u), (long)(c->forward_ns % 1000000000u)};
-        nanosleep(&pause, NULL);
-    }
-    if (atomic_load(&fake->num_failures) > 0) {
-        atomic_fetch_sub(&fake->num_failures, 1);
-        return vmt_fail(err, VMT_E_IO, "the fake model failed as it was told");
-    }
     VMT_ASSERT(batch->num_logits <= c->num_logits_max);
     for (uint32_t i = 0; i < batch->num_tokens; i++) fake->slots[batch->slot_mapping[i]] = batch->token_ids[i];
     uint32_t k = 0;
@@ -99,11 +142,80 @@ static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vm
             uint32_t len = batch->seq_lens[i] - (end - 1 - batch->logit_rows[k]);
             uint32_t first = c->window > 0 && len > c->window ? len - c->window : 0;
             read_slots(fake, batch, i, first, len);
-            vmt_fake_row(fake, fake->tokens, len, fake->logits + (size_t)k * c->vocab);
+            vmt_fake_row(fake, fake->tokens, len, logits + (size_t)k * c->vocab);
         }
     }
     VMT_ASSERT(k == batch->num_logits);
+}
+
+static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vmt_err *err) {
+    vmt_fake_runner *fake = self;
+    pause_for(fake->config.forward_ns);
+    if (must_fail(fake)) return told_to_fail(err);
+    run_batch(fake, batch, fake->logits);
     *logits = fake->logits;
+    return VMT_OK;
+}
+
+/* ---- as a device */
+
+uint64_t vmt_fake_runner_num_ahead(const vmt_fake_runner *fake) {
+    return fake->num_ahead;
+}
+
+static struct flight *flight_of(vmt_fake_runner *fake, uint64_t step) {
+    return &fake->flights[step % VMT_FLIGHTS_MAX];
+}
+
+/* The batch with each token in its place; what is not known must come from the step launched before. */
+static vmt_status resolve_tokens(vmt_fake_runner *fake, vmt_batch *batch) {
+    if (batch->num_tokens > fake->num_tokens_max) {
+        free(fake->token_ids);
+        fake->num_tokens_max = batch->num_tokens;
+        fake->token_ids = malloc(batch->num_tokens * sizeof *fake->token_ids);
+        if (!fake->token_ids) return VMT_E_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < batch->num_tokens; i++) {
+        int32_t source = batch->token_sources[i];
+        VMT_ASSERT(source < 0 || fake->num_launched > fake->num_collected);
+        fake->token_ids[i] =
+            source < 0 ? batch->token_ids[i] : flight_of(fake, fake->num_launched - 1)->sampled[source];
+    }
+    batch->token_ids = fake->token_ids;
+    return VMT_OK;
+}
+
+static vmt_status launch(void *self, const vmt_batch *batch, const vmt_sample_batch *samples, vmt_err *err) {
+    vmt_fake_runner *fake = self;
+    VMT_ASSERT(fake->num_launched - fake->num_collected < VMT_FLIGHTS_MAX);
+    struct flight *f = flight_of(fake, fake->num_launched), *before = flight_of(fake, fake->num_launched - 1);
+    bool is_lost = fake->num_launched > fake->num_collected && before->status != VMT_OK;
+    vmt_batch resolved = *batch;
+    if (resolve_tokens(fake, &resolved) != VMT_OK) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a step");
+    if (samples->wait_for_masks) samples->wait_for_masks(samples->wait_ctx);
+    fake->num_ahead += fake->num_launched > fake->num_collected;
+    fake->num_launched++;
+    fake->done_ns = VMT_MAX(fake->done_ns, vmt_clock_ns()) + fake->config.forward_ns;
+    f->done_ns = fake->done_ns;
+    f->needs_logits = samples->needs_logits;
+    f->status = is_lost || must_fail(fake) ? VMT_E_IO : VMT_OK;
+    if (f->status != VMT_OK) {
+        memset(f->sampled, 0, fake->config.num_logits_max * sizeof *f->sampled);
+        return VMT_OK;
+    }
+    run_batch(fake, &resolved, f->logits);
+    return vmt_sample_reference(samples, fake->config.vocab, f->logits, before->sampled, f->sampled, f->scores,
+                                f->tops);
+}
+
+static vmt_status collect(void *self, vmt_sample_outcome *out, vmt_err *err) {
+    vmt_fake_runner *fake = self;
+    VMT_ASSERT(fake->num_collected < fake->num_launched);
+    struct flight *f = flight_of(fake, fake->num_collected++);
+    uint64_t now_ns = vmt_clock_ns();
+    pause_for(f->done_ns > now_ns ? f->done_ns - now_ns : 0);
+    if (f->status != VMT_OK) return told_to_fail(err);
+    *out = (vmt_sample_outcome){f->sampled, f->scores, f->tops, f->needs_logits ? f->logits : NULL};
     return VMT_OK;
 }
 
@@ -112,6 +224,8 @@ vmt_runner vmt_fake_runner_face(vmt_fake_runner *fake) {
         .self = fake,
         .vocab = fake->config.vocab,
         .max_model_len = fake->config.max_model_len,
-        .forward = forward,
+        .forward = fake->config.is_device ? NULL : forward,
+        .launch = fake->config.is_device ? launch : NULL,
+        .collect = fake->config.is_device ? collect : NULL,
     };
 }

@@ -1,7 +1,8 @@
 #include "engine/generation.h"
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define RING_BYTES_MAX \
     ((size_t)1 << 20) /* of one sequence's logprob lists; a whole vocabulary still gets two slots */
@@ -31,6 +32,42 @@ static bool copy_sampling(vmt_generation *gen, const vmt_sampling *s, vmt_arena 
     }
     gen->sampling.bad_words = runs;
     return ok;
+}
+
+static int compare_edits(const void *a, const void *b) {
+    const vmt_edit *x = a, *y = b;
+    return x->token_id < y->token_id ? -1 : x->token_id > y->token_id;
+}
+
+/* The same wishes in the form a device reads. */
+static bool copy_for_device(vmt_generation *gen, uint32_t vocab, vmt_arena *arena) {
+    const vmt_sampling *s = &gen->sampling;
+    if (s->num_logit_bias > 0) {
+        vmt_edit *biases = VMT_ARENA_NEW(arena, vmt_edit, s->num_logit_bias);
+        if (!biases) return false;
+        for (uint32_t i = 0; i < s->num_logit_bias; i++) {
+            biases[i] = (vmt_edit){s->logit_bias[i].token_id, {.bias = s->logit_bias[i].bias}};
+        }
+        qsort(biases, s->num_logit_bias, sizeof *biases, compare_edits);
+        for (uint32_t i = 0; i < s->num_logit_bias; i++) {
+            vmt_edit *last = gen->num_biases > 0 ? &biases[gen->num_biases - 1] : NULL;
+            if (last && last->token_id == biases[i].token_id) {
+                last->u.bias += biases[i].u.bias;
+            } else {
+                biases[gen->num_biases++] = biases[i];
+            }
+        }
+        gen->biases = biases;
+    }
+    if (!s->allowed_token_ids) return true;
+    uint32_t *allowed = VMT_ARENA_NEW(arena, uint32_t, VMT_CONSTRAINT_WORDS(vocab));
+    if (!allowed) return false;
+    for (uint32_t i = 0; i < s->num_allowed_token_ids; i++) {
+        uint32_t id = (uint32_t)s->allowed_token_ids[i];
+        allowed[id / 32] |= (uint32_t)1 << (id % 32);
+    }
+    gen->allowed = allowed;
+    return true;
 }
 
 /* The model's end ids first, so that an index tells which kind ended a sequence. */
@@ -115,6 +152,10 @@ static bool init_generation(vmt_generation *gen, const vmt_generation_limits *li
     if (!params->sampling.has_seed) vmt_random_bytes(&gen->seed, sizeof gen->seed);
 
     if (!copy_sampling(gen, &params->sampling, arena) || !copy_end_ids(gen, limits, arena)) return false;
+    if (limits->is_device && !copy_for_device(gen, limits->vocab, arena)) return false;
+    const vmt_sampling *s = &gen->sampling;
+    gen->may_be_held = params->constraints || s->min_tokens > 0 || s->num_bad_words > 0 || s->num_logit_bias > 0 ||
+                       vmt_sampling_has_penalties(s);
     if (!init_prompt_scores(gen, limits->vocab, arena)) return false;
     vmt_str salt = {0};
     if (params->cache_salt.len > 0) {

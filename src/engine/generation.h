@@ -19,7 +19,10 @@ typedef struct vmt_sequence {
     uint32_t num_unshown;    /* tokens that the constraint has accepted and the reader has not seen */
     vmt_masked *masked;      /* the engine's; NULL without a constraint */
     uint32_t num_output;     /* the engine's */
-    bool is_ended;           /* the engine's: the scheduler has let go of it */
+    /* A device's steps, the engine's: its row in each step in flight, plus one, and its sample in the newest. */
+    uint32_t flight_rows[VMT_FLIGHTS_MAX];
+    uint32_t last_sample;
+    bool is_ended; /* the engine's: the scheduler has let go of it */
     _Atomic bool is_cancelled;
     int32_t stop_token_id; /* before finish */
     _Atomic int finish;    /* vmt_finish, stored once */
@@ -37,6 +40,11 @@ struct vmt_generation {
     bool echo_only;
     void *user;
     vmt_sequence *seqs; /* [n] */
+    /* for a device, else NULL: logit_bias with each id once, and allowed_token_ids as bits */
+    const vmt_edit *biases; /* [num_biases] */
+    uint32_t num_biases;
+    const uint32_t *allowed;
+    bool may_be_held; /* constrained, or with edits: it may have to sit a step out */
 
     vmt_inbox_entry in;
     vmt_outbox_entry out;
@@ -65,6 +73,7 @@ typedef struct vmt_generation_limits {
     uint32_t vocab, hidden, max_model_len; /* hidden: see vmt_runner */
     const int32_t *eos_ids;                /* [num_eos_ids] */
     uint32_t num_eos_ids;
+    bool is_device; /* it runs steps ahead */
 } vmt_generation_limits;
 vmt_generation_limits vmt_engine_limits(const vmt_engine *engine);
 

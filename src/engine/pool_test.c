@@ -24,6 +24,9 @@ struct rig_options {
     bool has_logits; /* the runner gives logits, not hidden states */
 };
 
+/* Every case runs twice: over a model on the CPU, and over a device. */
+static bool is_device;
+
 static void on_progress(void *ctx) {
     struct rig *rig = ctx;
     pthread_mutex_lock(&rig->lock);
@@ -59,6 +62,7 @@ static struct rig *open_rig(vmt_test *t, const struct rig_options *options) {
         .block_size = 16,
         .num_logits_max = 4 + (options->logit_rows ? options->logit_rows : VMT_PROMPT_LOGIT_ROWS),
         .peak = 3,
+        .is_device = is_device,
     };
     vmt_expect_eq(t, vmt_fake_runner_create(&rig->fake, &fake, &err), VMT_OK);
     vmt_runner face = vmt_fake_runner_face(rig->fake);
@@ -232,4 +236,9 @@ static const vmt_test_case cases[] = {
     {"names_what_can_not_be_pooled", names_what_can_not_be_pooled},
     {NULL, NULL},
 };
-VMT_TEST_MAIN(cases)
+
+int main(int argc, char **argv) {
+    int rc = vmt_test_run(__FILE__, cases, argc, argv);
+    is_device = true;
+    return vmt_test_run(__FILE__, cases, argc, argv) | rc;
+}

@@ -7,6 +7,7 @@
 
 static void end_all_links(vmt_engine *engine, vmt_generation *gen) {
     vmt_link_remove(&engine->live, &gen->live);
+    engine->num_holdable -= gen->may_be_held;
     vmt_inbox_withdraw(gen->inbox, &gen->in);
     gen->out.is_ending = true;
 }
@@ -15,6 +16,7 @@ void vmt_engine_end_sequence(vmt_engine *engine, vmt_sequence *s, vmt_finish fin
     VMT_ASSERT(!s->is_ended && s->gen->num_live > 0);
     vmt_scheduler_finish(engine->sched, &s->seq);
     s->is_ended = true;
+    vmt_engine_drop_rows(engine, s);
     s->stop_token_id = stop_token_id;
     atomic_store_explicit(&s->finish, (int)finish, memory_order_release);
     atomic_fetch_sub(&engine->num_live_seqs, 1);
@@ -41,6 +43,11 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
         score->token_id = s->seq.tokens[plan->first_scored + i];
         vmt_score_row(engine->scratch, logits + (size_t)(plan->first_logit + i) * vocab, num_top, score);
     }
+    vmt_engine_note_scores(engine, s, plan);
+}
+
+void vmt_engine_note_scores(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan *plan) {
+    vmt_generation *gen = s->gen;
     if (plan->num_scored == 0) return;
     gen->num_scored = plan->first_scored + plan->num_scored;
     if (gen->num_scored < gen->num_prompt) return;
@@ -53,7 +60,8 @@ static void score_prompt(vmt_engine *engine, vmt_sequence *s, const vmt_row_plan
  * nothing more is an end of sequence, whatever min_tokens says. */
 static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
     const vmt_generation *gen = s->gen;
-    int32_t token_id = s->seq.tokens[s->seq.num_tokens - 1];
+    uint32_t num_known = s->seq.num_tokens - s->seq.num_expected;
+    int32_t token_id = s->seq.tokens[num_known - 1];
     uint32_t i = 0;
     while (i < gen->num_end_ids && gen->end_ids[i] != token_id) i++;
     *stop_token_id = -1;
@@ -63,7 +71,7 @@ static vmt_finish end_of(const vmt_sequence *s, int32_t *stop_token_id) {
     }
     bool is_whole = s->masked && s->num_unshown == 0;
     if (is_whole && s->masked->constraint.is_ended(s->masked->constraint.self)) return VMT_FINISH_STOP;
-    return s->seq.num_tokens == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
+    return num_known == s->seq.tokens_cap ? VMT_FINISH_LENGTH : VMT_FINISH_NONE;
 }
 
 static bool has_id(const int32_t *ids, uint32_t num_ids, int32_t id) {
@@ -93,8 +101,7 @@ static bool allows_nothing(const vmt_masked *masked, uint32_t vocab) {
     return true;
 }
 
-/* false: the constraint has failed or allows no token, and the sequence has ended. */
-static bool check_mask(vmt_engine *engine, vmt_sequence *s) {
+bool vmt_engine_check_mask(vmt_engine *engine, vmt_sequence *s) {
     const vmt_masked *masked = s->masked;
     if (!masked) return true;
     if (masked->status != VMT_OK) {
@@ -107,7 +114,7 @@ static bool check_mask(vmt_engine *engine, vmt_sequence *s) {
     return false;
 }
 
-/* false: the constraint refused what was sampled, which only a broken one does. */
+/* false: the constraint refused what was sampled, which only a broken one does: a device's is checked here alone. */
 static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) {
     vmt_err err = {0};
     if (!s->masked) return true;
@@ -121,7 +128,11 @@ static bool accept_token(vmt_engine *engine, vmt_sequence *s, int32_t token_id) 
 static void push_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
     vmt_generation *gen = s->gen;
     int32_t token_id = slot->token_id;
-    vmt_scheduler_append(engine->sched, &s->seq, token_id);
+    if (s->seq.num_expected > 0) {
+        vmt_scheduler_supply(engine->sched, &s->seq, token_id);
+    } else {
+        vmt_scheduler_append(engine->sched, &s->seq, token_id);
+    }
     if (vmt_sampling_has_penalties(&gen->sampling)) vmt_token_counts_add(&s->counts, token_id, true);
     s->num_output++;
     /* The reader may take the token before the end is published: it must know to wait for that. */
@@ -133,43 +144,23 @@ static void push_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
     engine->work.num_generated_tokens++;
 }
 
-/* false: the sequence has ended without a token. */
-static bool sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
-    vmt_generation *gen = s->gen;
-    vmt_sample_args args = {
-        .sampling = &gen->sampling,
-        .end_ids = gen->end_ids,
-        .num_end_ids = gen->num_end_ids,
-        .output = s->seq.tokens + gen->num_prompt,
-        .num_output = s->num_output,
-        .allowed = s->masked && !s->masked->is_free ? s->masked->bits : NULL,
-        .counts = &s->counts,
-        .seed = gen->seed,
-        .seq_idx = s->idx,
-    };
-    if (!check_mask(engine, s)) return false;
-    vmt_sample *slot = vmt_output_ring_slot(&s->ring);
-    vmt_sample_row(engine->scratch, &args, row, slot);
-    if (!accept_token(engine, s, slot->token_id)) return false;
-    push_token(engine, s, slot);
-    return true;
-}
-
 /* Whose log probabilities are wanted must be computed one by one. */
 static bool may_be_forced(const vmt_sequence *s) {
     return s->masked && s->masked->constraint.forced && s->gen->sampling.num_logprobs < 0;
 }
 
-/* Tokens that may come with the next one.  There is always room for them, so that what a slow reader leaves unread does
- * not change the text. */
+/* Tokens that may come with the next one, and those that a device samples already.  There is always room for them, so
+ * that what a slow reader leaves unread does not change the text. */
 static uint32_t num_coming(const vmt_sequence *s) {
     uint32_t num_left = s->seq.tokens_cap - s->seq.num_tokens;
-    return may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+    uint32_t num_forced = may_be_forced(s) && num_left > 0 ? VMT_MIN(num_left - 1, VMT_CONSTRAINT_FORCED_MAX) : 0;
+    return num_forced + s->seq.num_expected;
 }
 
 static void push_forced(vmt_engine *engine, vmt_sequence *s) {
     int32_t ids[VMT_CONSTRAINT_FORCED_MAX], stop_token_id;
     uint32_t num_max = VMT_MIN(s->seq.tokens_cap - s->seq.num_tokens, VMT_CONSTRAINT_FORCED_MAX);
+    VMT_ASSERT(!s->masked || s->seq.num_expected == 0);
     if (!may_be_forced(s) || num_max == 0 || end_of(s, &stop_token_id) != VMT_FINISH_NONE) return;
     uint32_t num = s->masked->constraint.forced(s->masked->constraint.self, ids, num_max);
     VMT_ASSERT(num <= num_max);
@@ -192,20 +183,45 @@ static void end_or_go_on(vmt_engine *engine, vmt_sequence *s) {
     }
 }
 
-static void note_times(vmt_generation *gen, uint64_t now_ns) {
+void vmt_engine_take_token(vmt_engine *engine, vmt_sequence *s, vmt_sample *slot) {
+    if (!accept_token(engine, s, slot->token_id)) return;
+    push_token(engine, s, slot);
+    push_forced(engine, s);
+    vmt_outbox_note(engine->outbox, &s->gen->out);
+    end_or_go_on(engine, s);
+}
+
+static void sample_token(vmt_engine *engine, vmt_sequence *s, float *row) {
+    vmt_generation *gen = s->gen;
+    vmt_sample_args args = {
+        .sampling = &gen->sampling,
+        .end_ids = gen->end_ids,
+        .num_end_ids = gen->num_end_ids,
+        .output = s->seq.tokens + gen->num_prompt,
+        .num_output = s->num_output,
+        .allowed = s->masked && !s->masked->is_free ? s->masked->bits : NULL,
+        .counts = &s->counts,
+        .seed = gen->seed,
+        .seq_idx = s->idx,
+    };
+    if (!vmt_engine_check_mask(engine, s)) return;
+    vmt_sample *slot = vmt_output_ring_slot(&s->ring);
+    vmt_sample_row(engine->scratch, &args, row, slot);
+    vmt_engine_take_token(engine, s, slot);
+}
+
+void vmt_engine_note_times(vmt_generation *gen, uint64_t now_ns) {
     if (atomic_load_explicit(&gen->first_token_ns, memory_order_relaxed) == 0) {
         atomic_store_explicit(&gen->first_token_ns, now_ns, memory_order_relaxed);
     }
     atomic_store_explicit(&gen->last_token_ns, now_ns, memory_order_relaxed);
 }
 
-/* The rows of a pooled prompt go into its vector, which is whole with the last of them. */
-static void pool_rows(vmt_engine *engine, const vmt_scheduled *scheduled, const vmt_row_plan *plan,
-                      const float *rows, uint64_t now_ns) {
-    vmt_generation *gen = ((vmt_sequence *)scheduled->seq)->gen;
+void vmt_engine_pool_rows(vmt_engine *engine, vmt_generation *gen, const vmt_row_plan *plan, const float *rows,
+                          bool is_last, uint64_t now_ns) {
     vmt_pool_take(&gen->pool, rows + (size_t)plan->first_logit * gen->pool.width, plan->num_pooled);
-    if (!scheduled->samples) return;
-    note_times(gen, now_ns);
+    if (!is_last) return;
+    vmt_engine_note_times(gen, now_ns);
     vmt_pool_finish(&gen->pool);
     vmt_engine_end_generation(engine, gen, VMT_FINISH_STOP, NULL);
 }
@@ -219,17 +235,14 @@ void vmt_engine_publish(vmt_engine *engine, const vmt_step *step, const vmt_row_
         /* A prompt counts once, cached or not, however often its rows were computed. */
         if (scheduled->samples && s->num_output == 0) engine->work.num_prompt_tokens += s->gen->num_prompt;
         if (s->gen->pool.kind != VMT_POOL_NONE) {
-            pool_rows(engine, scheduled, plan, logits, now_ns);
+            vmt_engine_pool_rows(engine, s->gen, plan, logits, scheduled->samples, now_ns);
             continue;
         }
         score_prompt(engine, s, plan, logits);
         if (plan->samples) {
-            note_times(s->gen, now_ns);
+            vmt_engine_note_times(s->gen, now_ns);
             float *row = logits + (size_t)(plan->first_logit + plan->num_scored) * engine->runner.vocab;
-            if (!sample_token(engine, s, row)) continue;
-            push_forced(engine, s);
-            vmt_outbox_note(engine->outbox, &s->gen->out);
-            end_or_go_on(engine, s);
+            sample_token(engine, s, row);
         } else if (scheduled->samples) { /* echo_only, and the prompt is through */
             vmt_engine_end_generation(engine, s->gen, VMT_FINISH_LENGTH, NULL);
         }

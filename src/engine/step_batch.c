@@ -5,12 +5,13 @@
 
 struct vmt_step_batch {
     uint32_t block_size, num_logits_max;
-    int32_t *token_ids, *positions, *slot_mapping; /* [max_num_batched_tokens] */
-    uint32_t *cu_seqlens_q;                        /* [max_num_seqs + 1] */
-    uint32_t *seq_lens;                            /* [max_num_seqs] */
-    int32_t *block_tables;                         /* [max_num_seqs, blocks of the longest sequence] */
-    uint32_t *logit_rows;                          /* [num_logits_max] */
-    vmt_row_plan *plans;                           /* [max_num_seqs] */
+    /* [max_num_batched_tokens] */
+    int32_t *token_ids, *token_sources, *positions, *slot_mapping;
+    uint32_t *cu_seqlens_q; /* [max_num_seqs + 1] */
+    uint32_t *seq_lens;     /* [max_num_seqs] */
+    int32_t *block_tables;  /* [max_num_seqs, blocks of the longest sequence] */
+    uint32_t *logit_rows;   /* [num_logits_max] */
+    vmt_row_plan *plans;    /* [max_num_seqs] */
     vmt_batch view;
 };
 
@@ -23,6 +24,7 @@ vmt_status vmt_step_batch_create(vmt_step_batch **out, const vmt_sched_config *c
     b->block_size = c->block_size;
     b->num_logits_max = c->max_num_seqs + c->max_num_logit_rows;
     b->token_ids = calloc(num_tokens, sizeof *b->token_ids);
+    b->token_sources = calloc(num_tokens, sizeof *b->token_sources);
     b->positions = calloc(num_tokens, sizeof *b->positions);
     b->slot_mapping = calloc(num_tokens, sizeof *b->slot_mapping);
     b->cu_seqlens_q = calloc(num_seqs + 1, sizeof *b->cu_seqlens_q);
@@ -30,8 +32,8 @@ vmt_status vmt_step_batch_create(vmt_step_batch **out, const vmt_sched_config *c
     b->block_tables = calloc(num_seqs * num_blocks, sizeof *b->block_tables);
     b->logit_rows = calloc(b->num_logits_max, sizeof *b->logit_rows);
     b->plans = calloc(num_seqs, sizeof *b->plans);
-    if (!b->token_ids || !b->positions || !b->slot_mapping || !b->cu_seqlens_q || !b->seq_lens ||
-        !b->block_tables || !b->logit_rows || !b->plans) {
+    if (!b->token_ids || !b->token_sources || !b->positions || !b->slot_mapping || !b->cu_seqlens_q ||
+        !b->seq_lens || !b->block_tables || !b->logit_rows || !b->plans) {
         vmt_step_batch_destroy(b);
         return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for batches of %zu tokens and %zu sequences", num_tokens,
                         num_seqs);
@@ -43,6 +45,7 @@ vmt_status vmt_step_batch_create(vmt_step_batch **out, const vmt_sched_config *c
 void vmt_step_batch_destroy(vmt_step_batch *b) {
     if (!b) return;
     free(b->token_ids);
+    free(b->token_sources);
     free(b->positions);
     free(b->slot_mapping);
     free(b->cu_seqlens_q);
@@ -58,6 +61,12 @@ static void fill_rows(vmt_step_batch *b, const vmt_scheduled *scheduled, uint32_
     const vmt_seq *seq = scheduled->seq;
     uint32_t position = seq->num_computed_tokens, n = scheduled->num_new_tokens;
     memcpy(b->token_ids + row, seq->tokens + position, n * sizeof *b->token_ids);
+    memset(b->token_sources + row, 0xff, n * sizeof *b->token_sources);
+    if (position + n + seq->num_expected > seq->num_tokens) { /* a row of its own, of the token expected last */
+        VMT_ASSERT(n == 1 && seq->num_expected == 1);
+        b->token_ids[row] = 0;
+        b->token_sources[row] = (int32_t)((const vmt_sequence *)seq)->last_sample;
+    }
     uint32_t block = position / b->block_size, offset = position % b->block_size;
     for (uint32_t i = 0; i < n; i++) {
         b->positions[row + i] = (int32_t)(position + i);
@@ -106,6 +115,7 @@ const vmt_batch *vmt_step_batch_fill(vmt_step_batch *b, const vmt_step *step, co
         .num_tokens = step->num_tokens,
         .num_seqs = step->num_scheduled,
         .token_ids = b->token_ids,
+        .token_sources = b->token_sources,
         .positions = b->positions,
         .slot_mapping = b->slot_mapping,
         .cu_seqlens_q = b->cu_seqlens_q,

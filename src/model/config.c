@@ -342,8 +342,20 @@ static vmt_status read_tokens(vmt_model_config *c, const struct source *s) {
     return VMT_OK;
 }
 
-static vmt_status refuse_quantized(const struct source *s) {
-    vmt_json q = member(s, "quantization_config");
+/* MLX's section (and its copy under the other name) has a mode, or older ones none: then it is affine.  Its bits and
+ * groups, of all layers or of some, are not read here: the tensors' shapes say them. */
+static vmt_status check_mlx(const struct source *s, vmt_json q) {
+    vmt_str mode = VMT_STR("affine");
+    (void)vmt_json_get_str(VMT_JSON_AT(q, "mode"), &mode);
+    if (vmt_str_eq_c(mode, "affine") || vmt_str_eq_c(mode, "mxfp4")) return VMT_OK;
+    return vmt_fail(s->err, VMT_E_UNSUPPORTED,
+                    "config.json: quantization mode '%.*s' is not supported; supported are affine and mxfp4",
+                    (int)VMT_MIN(mode.len, 40), mode.ptr);
+}
+
+static vmt_status check_quantization(const struct source *s) {
+    vmt_json mlx = member(s, "quantization"), q = member(s, "quantization_config");
+    if (vmt_json_typeof(mlx) == VMT_JSON_OBJECT) return check_mlx(s, mlx);
     if (!vmt_json_exists(q)) return VMT_OK;
     vmt_str method = VMT_STR("?");
     (void)vmt_json_get_str(VMT_JSON_AT(q, "quant_method"), &method);
@@ -361,7 +373,7 @@ vmt_status vmt_model_config_from_json(vmt_model_config *out, vmt_json config, vm
                         vmt_json_type_name(vmt_json_typeof(config)));
     }
     VMT_TRY(read_family(out, &s));
-    VMT_TRY(refuse_quantized(&s));
+    VMT_TRY(check_quantization(&s));
     VMT_TRY(read_shape(out, &s));
     VMT_TRY(read_activation(out, &s));
     VMT_TRY(read_facts(out, &s));

@@ -273,45 +273,17 @@ static vmt_status run_step(vmt_decoder *d, const vmt_batch *batch) {
     return run_head(d, batch);
 }
 
-/* The engine made this batch: a breach is our own bug, and must not become a write outside the cache. */
 static vmt_status check_batch(const vmt_decoder *d, const vmt_batch *b, vmt_err *err) {
     const vmt_model_kv_options *o = &d->options;
-    if (b->num_tokens > o->tokens_max || b->num_logits > o->logits_max || b->num_logits > o->tokens_max ||
-        b->num_logits > b->num_tokens) {
-        return vmt_fail(err, VMT_E_INTERNAL, "a step of %u tokens and %u logit rows; the limits are %u and %u",
-                        b->num_tokens, b->num_logits, o->tokens_max, o->logits_max);
-    }
-    int64_t num_slots = (int64_t)o->num_blocks * o->block_size;
-    for (uint32_t i = 0; i < b->num_tokens; i++) {
-        if (b->token_ids[i] < 0 || (uint32_t)b->token_ids[i] >= d->config->vocab || b->positions[i] < 0 ||
-            b->slot_mapping[i] >= num_slots) {
-            return vmt_fail(err, VMT_E_INTERNAL, "row %u: token %d, position %d, slot %d; vocab %u, %lld slots", i,
-                            b->token_ids[i], b->positions[i], b->slot_mapping[i], d->config->vocab,
-                            (long long)num_slots);
-        }
-    }
-    for (uint32_t s = 0; s < b->num_seqs; s++) {
-        uint32_t q_len = b->cu_seqlens_q[s + 1] - b->cu_seqlens_q[s];
-        uint64_t room = (uint64_t)b->block_table_stride * o->block_size;
-        if (b->cu_seqlens_q[s + 1] > b->num_tokens || b->cu_seqlens_q[s] > b->cu_seqlens_q[s + 1] ||
-            q_len > b->seq_lens[s] || b->seq_lens[s] > room || b->seq_lens[s] > o->context_max) {
-            return vmt_fail(err, VMT_E_INTERNAL, "sequence %u: %u rows of %u tokens, room for %llu, context of %u",
-                            s, q_len, b->seq_lens[s], (unsigned long long)room, o->context_max);
-        }
-        uint32_t used = (b->seq_lens[s] + o->block_size - 1) / o->block_size;
-        for (uint32_t i = 0; i < used; i++) {
-            int32_t id = b->block_tables[(size_t)s * b->block_table_stride + i];
-            if (id < 0 || (uint32_t)id >= o->num_blocks) {
-                return vmt_fail(err, VMT_E_INTERNAL, "sequence %u: block %d of %u", s, id, o->num_blocks);
-            }
-        }
-    }
-    for (uint32_t i = 0; i < b->num_logits; i++) {
-        if (b->logit_rows[i] >= b->num_tokens) {
-            return vmt_fail(err, VMT_E_INTERNAL, "logit row %u of %u tokens", b->logit_rows[i], b->num_tokens);
-        }
-    }
-    return VMT_OK;
+    vmt_batch_limits limits = {
+        .vocab = d->config->vocab,
+        .num_blocks = o->num_blocks,
+        .block_size = o->block_size,
+        .tokens_max = o->tokens_max,
+        .logits_max = VMT_MIN(o->logits_max, o->tokens_max),
+        .context_max = o->context_max,
+    };
+    return vmt_batch_check(b, &limits, err);
 }
 
 vmt_status vmt_decoder_forward(vmt_decoder *decoder, const vmt_batch *batch, float **logits, vmt_err *err) {

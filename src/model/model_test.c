@@ -9,17 +9,12 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/file.h"
-#include "base/test.h"
+#include "model/test_golden.h"
 
-#define GOLDEN     "tests/golden/"
 #define ROWS_MAX   512u
-#define CONTEXT    512u
+#define CONTEXT    VMT_GOLDEN_CONTEXT
 #define BLOCK_SIZE 16u
 #define SEQS_MAX   4u
-#define GREEDY_MAX 64u
-
-static const char *const families[] = {"llama", "llama_tied", "mistral", "qwen2",
-                                       "qwen3", "phi3",       "granite", "smollm3"};
 
 struct model {
     vmt_test *t;
@@ -29,74 +24,6 @@ struct model {
     vmt_runner runner;
     uint32_t context_max;
 };
-
-struct golden {
-    int32_t prompt[CONTEXT], greedy[GREEDY_MAX];
-    uint32_t prompt_len, greedy_len;
-    const float *logits; /* [prompt_len, vocab] */
-};
-
-static vmt_str read_all(vmt_test *t, const char *path) {
-    vmt_buf buf;
-    vmt_err err = {0};
-    vmt_buf_init(&buf, 0);
-    if (vmt_file_read(&buf, path, (size_t)1 << 28, &err) != VMT_OK)
-        vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
-    vmt_str copy = vmt_arena_dup(t->arena, vmt_buf_str(&buf));
-    vmt_buf_free(&buf);
-    return copy;
-}
-
-static vmt_json_doc *parse_file(vmt_test *t, const char *path) {
-    vmt_json_doc *doc;
-    vmt_expect_eq(t, vmt_json_parse(&doc, read_all(t, path), NULL), VMT_OK);
-    return doc;
-}
-
-static uint32_t ids_of(vmt_test *t, vmt_json list, int32_t *out, uint32_t max) {
-    uint32_t n = 0;
-    vmt_json v;
-    for (vmt_json_iter it = vmt_json_iter_begin(list); vmt_json_iter_next(&it, NULL, &v); n++) {
-        int64_t id = 0;
-        vmt_expect(t, n < max && vmt_json_get_i64(v, &id));
-        out[n] = (int32_t)id;
-    }
-    return n;
-}
-
-static const char *path_of(vmt_test *t, const char *family, const char *file) {
-    return vmt_arena_printf(t->arena, GOLDEN "%s/%s", family, file).ptr;
-}
-
-static struct golden load_golden(vmt_test *t, const char *family) {
-    struct golden g = {0};
-    vmt_json_doc *doc = parse_file(t, path_of(t, family, "expected.json"));
-    vmt_json root = vmt_json_root(doc);
-    g.prompt_len = ids_of(t, VMT_JSON_AT(root, "prompt"), g.prompt, CONTEXT);
-    g.greedy_len = ids_of(t, VMT_JSON_AT(root, "greedy"), g.greedy, GREEDY_MAX);
-    vmt_json_doc_destroy(doc);
-    vmt_str raw = read_all(t, path_of(t, family, "logits.bin"));
-    vmt_expect_eq(t, raw.len % (g.prompt_len * sizeof(float)), 0);
-    float *logits = vmt_arena_alloc(t->arena, raw.len);
-    memcpy(logits, raw.ptr, raw.len);
-    g.logits = logits;
-    return g;
-}
-
-static vmt_model_config *config_of(vmt_test *t, const char *config_path, const vmt_weight_file *file) {
-    vmt_model_config *config = VMT_ARENA_NEW(t->arena, vmt_model_config, 1);
-    vmt_err err = {0};
-    vmt_status status;
-    if (vmt_weight_file_gguf(file) != NULL) {
-        status = vmt_model_config_from_gguf(config, vmt_weight_file_gguf(file), &err);
-    } else {
-        vmt_json_doc *doc = parse_file(t, config_path);
-        status = vmt_model_config_from_json(config, vmt_json_root(doc), &err);
-        vmt_json_doc_destroy(doc);
-    }
-    if (status != VMT_OK) vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
-    return config;
-}
 
 static struct model open_model_as(vmt_test *t, const char *weights, const char *config_path, uint32_t threads,
                                   vmt_dtype kv_dtype, bool headless) {
@@ -113,7 +40,7 @@ static struct model open_model_as(vmt_test *t, const char *weights, const char *
     };
     if (vmt_weight_file_open(&m.file, weights, &err) != VMT_OK)
         vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
-    vmt_model_config *config = config_of(t, config_path, m.file);
+    vmt_model_config *config = vmt_golden_config(t, config_path, m.file);
     config->headless = headless;
     if (vmt_cpu_backend_create(&m.be, threads, &err) != VMT_OK ||
         vmt_model_open(&m.model, config, m.file, m.be, silent, &err) != VMT_OK ||
@@ -161,7 +88,19 @@ static const float *step(struct model *m, const struct seq *seqs, uint32_t num_s
         }
     }
     cu[num_seqs] = n;
-    vmt_batch batch = {n, num_seqs, num_rows, ids, positions, slots, cu, lens, tables, STRIDE, rows};
+    vmt_batch batch = {
+        .num_tokens = n,
+        .num_seqs = num_seqs,
+        .num_logits = num_rows,
+        .token_ids = ids,
+        .positions = positions,
+        .slot_mapping = slots,
+        .cu_seqlens_q = cu,
+        .seq_lens = lens,
+        .block_tables = tables,
+        .block_table_stride = STRIDE,
+        .logit_rows = rows,
+    };
     float *logits = NULL;
     vmt_err err = {0};
     if (m->runner.forward(m->runner.self, &batch, &logits, &err) != VMT_OK) {
@@ -178,14 +117,15 @@ static int32_t argmax(const float *x, uint32_t n) {
     return (int32_t)best;
 }
 
-static void expect_golden(vmt_test *t, const char *family, const char *weights) {
-    struct golden g = load_golden(t, family);
-    struct model m = open_model(t, path_of(t, family, weights), path_of(t, family, "config.json"), 2, VMT_F32);
+static void expect_golden(vmt_test *t, const char *family, const char *weights, float tolerance) {
+    vmt_golden g = vmt_golden_load(t, family);
+    struct model m =
+        open_model(t, vmt_golden_path(t, family, weights), vmt_golden_path(t, family, "config.json"), 2, VMT_F32);
     uint32_t vocab = m.runner.vocab;
     struct seq seq = {0, 0, g.prompt_len, g.prompt};
     const float *logits = step(&m, &seq, 1, g.prompt_len);
     for (size_t i = 0; i < (size_t)g.prompt_len * vocab; i++) {
-        if (fabsf(logits[i] - g.logits[i]) <= 1e-3f) continue;
+        if (fabsf(logits[i] - g.logits[i]) <= tolerance) continue;
         vmt_test_fail(t, __FILE__, __LINE__, "%s/%s: position %zu token %zu: logit %g, transformers has %g",
                       family, weights, i / vocab, i % vocab, (double)logits[i], (double)g.logits[i]);
     }
@@ -204,11 +144,17 @@ static void expect_golden(vmt_test *t, const char *family, const char *weights) 
 }
 
 static void safetensors_give_the_logits_of_transformers(vmt_test *t) {
-    for (size_t i = 0; i < VMT_COUNT(families); i++) expect_golden(t, families[i], "");
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) expect_golden(t, vmt_golden_families[i], "", 1e-3f);
 }
 
 static void gguf_gives_the_logits_of_transformers(vmt_test *t) {
-    for (size_t i = 0; i < VMT_COUNT(families); i++) expect_golden(t, families[i], "model.gguf");
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) expect_golden(t, vmt_golden_families[i], "model.gguf", 1e-3f);
+}
+
+/* MLX's quants of 2 to 8 bits, of other bits and groups from layer to layer (tests/golden/make_mlx.py).  Greedy tokens
+ * are those of transformers; logits, of a deviation of 2.5, differ by what rounding activations to 8 bits does. */
+static void mlx_gives_the_tokens_of_transformers(vmt_test *t) {
+    expect_golden(t, "mlx", "", 0.3f);
 }
 
 /* All tokens of `ids` in the cache, cut as the sizes say; a copy of the last row's logits. */
@@ -227,10 +173,10 @@ static float *chunked(struct model *m, uint32_t slot, const int32_t *ids, uint32
 
 static void chunks_and_company_show_in_no_bit(vmt_test *t) {
     static const uint32_t whole[] = {CONTEXT}, odd[] = {5, 1, 7, 13}, single[] = {1};
-    for (size_t i = 0; i < VMT_COUNT(families); i++) {
-        struct golden g = load_golden(t, families[i]);
-        struct model m =
-            open_model(t, path_of(t, families[i], ""), path_of(t, families[i], "config.json"), 3, VMT_F16);
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
+        vmt_golden g = vmt_golden_load(t, vmt_golden_families[i]);
+        struct model m = open_model(t, vmt_golden_path(t, vmt_golden_families[i], ""),
+                                    vmt_golden_path(t, vmt_golden_families[i], "config.json"), 3, VMT_F16);
         size_t bytes = m.runner.vocab * sizeof(float);
         for (uint32_t p = 0; p < g.greedy_len; p++) g.prompt[g.prompt_len + p] = g.greedy[p];
         uint32_t len = g.prompt_len + g.greedy_len;
@@ -251,7 +197,7 @@ static void chunks_and_company_show_in_no_bit(vmt_test *t) {
 }
 
 /* A classifier of two tokens is the difference of their logits, which transformers gave. */
-static void expect_classifier(const struct model *m, const struct golden *g, const float *rows) {
+static void expect_classifier(const struct model *m, const vmt_golden *g, const float *rows) {
     static const int32_t ids[] = {3, 200};
     const vmt_model_config *config = vmt_model_get_config(m->model);
     float *weight = VMT_ARENA_NEW(m->t->arena, float, config->hidden);
@@ -269,11 +215,11 @@ static void expect_classifier(const struct model *m, const struct golden *g, con
 }
 
 static void expect_hidden(vmt_test *t, const char *family, const char *weights) {
-    struct golden g = load_golden(t, family);
-    const char *config = path_of(t, family, "config.json");
-    struct model m = open_model_as(t, path_of(t, family, weights), config, 2, VMT_F32, true);
+    vmt_golden g = vmt_golden_load(t, family);
+    const char *config = vmt_golden_path(t, family, "config.json");
+    struct model m = open_model_as(t, vmt_golden_path(t, family, weights), config, 2, VMT_F32, true);
     uint32_t hidden = m.runner.hidden;
-    vmt_str want = read_all(t, path_of(t, family, "hidden.bin"));
+    vmt_str want = vmt_golden_read(t, vmt_golden_path(t, family, "hidden.bin"));
     vmt_expect_eq(t, want.len, (size_t)g.prompt_len * hidden * sizeof(float));
     const float *reference = (const float *)(const void *)want.ptr;
     struct seq seq = {0, 0, g.prompt_len, g.prompt};
@@ -299,15 +245,16 @@ static void expect_hidden(vmt_test *t, const char *family, const char *weights) 
 }
 
 static void headless_models_give_the_states_of_transformers(vmt_test *t) {
-    for (size_t i = 0; i < VMT_COUNT(families); i++) {
-        expect_hidden(t, families[i], "");
-        expect_hidden(t, families[i], "model.gguf");
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
+        expect_hidden(t, vmt_golden_families[i], "");
+        expect_hidden(t, vmt_golden_families[i], "model.gguf");
     }
 }
 
 static void a_step_may_want_no_logits(vmt_test *t) {
-    struct golden g = load_golden(t, "llama");
-    struct model m = open_model(t, path_of(t, "llama", ""), path_of(t, "llama", "config.json"), 1, VMT_BF16);
+    vmt_golden g = vmt_golden_load(t, "llama");
+    struct model m =
+        open_model(t, vmt_golden_path(t, "llama", ""), vmt_golden_path(t, "llama", "config.json"), 1, VMT_BF16);
     struct seq seq = {0, 0, 10, g.prompt};
     (void)step(&m, &seq, 1, 0);
     close_model(&m);
@@ -320,8 +267,8 @@ static void a_wrong_shape_names_the_tensor(vmt_test *t) {
     vmt_err err = {0};
     vmt_model_progress silent = {NULL, NULL};
     vmt_expect_eq(t, vmt_cpu_backend_create(&be, 1, NULL), VMT_OK);
-    vmt_expect_eq(t, vmt_weight_file_open(&file, path_of(t, "llama", ""), NULL), VMT_OK);
-    vmt_model_config *config = config_of(t, path_of(t, "llama", "config.json"), file);
+    vmt_expect_eq(t, vmt_weight_file_open(&file, vmt_golden_path(t, "llama", ""), NULL), VMT_OK);
+    vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, "llama", "config.json"), file);
     config->intermediate = 80;
     vmt_expect_eq(t, vmt_model_open(&model, config, file, be, silent, &err), VMT_E_INVALID);
     vmt_expect_str(t, err.msg, "model.layers.0.mlp.gate_proj.weight is [64, 64] BF16, expected [80, 64]");
@@ -345,13 +292,13 @@ static const char *smollm2_path(vmt_test *t) {
 static uint32_t count_other_choices(struct model *m, vmt_json one, uint32_t case_idx) {
     vmt_test *t = m->t;
     int32_t ids[CONTEXT];
-    double margins[GREEDY_MAX];
+    double margins[VMT_GOLDEN_GREEDY_MAX];
     uint32_t num_margins = 0, others = 0;
     vmt_json v;
-    uint32_t prompt_len = ids_of(t, VMT_JSON_AT(one, "prompt"), ids, CONTEXT);
-    uint32_t num_tokens = ids_of(t, VMT_JSON_AT(one, "tokens"), ids + prompt_len, CONTEXT - prompt_len);
+    uint32_t prompt_len = vmt_golden_ids(t, VMT_JSON_AT(one, "prompt"), ids, CONTEXT);
+    uint32_t num_tokens = vmt_golden_ids(t, VMT_JSON_AT(one, "tokens"), ids + prompt_len, CONTEXT - prompt_len);
     for (vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(one, "margins")); vmt_json_iter_next(&it, NULL, &v);) {
-        vmt_expect(t, num_margins < GREEDY_MAX && vmt_json_get_f64(v, &margins[num_margins++]));
+        vmt_expect(t, num_margins < VMT_GOLDEN_GREEDY_MAX && vmt_json_get_f64(v, &margins[num_margins++]));
     }
     vmt_expect_eq(t, num_margins, num_tokens);
     struct seq seq = {0, 0, prompt_len + num_tokens - 1, ids};
@@ -370,7 +317,7 @@ static void smollm2_chooses_the_tokens_of_transformers(vmt_test *t) {
     const char *path = smollm2_path(t);
     if (!vmt_file_exists(path)) vmt_test_skip(t, "%s is not there", path);
     struct model m = open_model(t, path, NULL, 2, VMT_F16);
-    vmt_json_doc *doc = parse_file(t, GOLDEN "smollm2.json");
+    vmt_json_doc *doc = vmt_golden_parse(t, VMT_GOLDEN "smollm2.json");
     vmt_json one;
     uint32_t num_cases = 0, others = 0;
     for (vmt_json_iter it = vmt_json_iter_begin(VMT_JSON_AT(vmt_json_root(doc), "cases"));
@@ -386,6 +333,7 @@ static void smollm2_chooses_the_tokens_of_transformers(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"safetensors_give_the_logits_of_transformers", safetensors_give_the_logits_of_transformers},
     {"gguf_gives_the_logits_of_transformers", gguf_gives_the_logits_of_transformers},
+    {"mlx_gives_the_tokens_of_transformers", mlx_gives_the_tokens_of_transformers},
     {"chunks_and_company_show_in_no_bit", chunks_and_company_show_in_no_bit},
     {"headless_models_give_the_states_of_transformers", headless_models_give_the_states_of_transformers},
     {"a_step_may_want_no_logits", a_step_may_want_no_logits},

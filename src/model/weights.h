@@ -4,12 +4,12 @@
 
 #include "model/config.h"
 #include "model/model.h"
+#include "model/weight_map.h"
 #include "ops/matmul.h"
 #include "tensor/weight_file.h"
 
 /* One linear layer over up to three matrices that read the same input; their rows stand one after the other in its
  * output.  Matrices of one dtype are stacked into one weight; mixed dtypes stay apart. */
-#define VMT_LINEAR_PARTS_MAX 3
 typedef struct vmt_linear {
     vmt_weight parts[VMT_LINEAR_PARTS_MAX];
     uint32_t row_begin[VMT_LINEAR_PARTS_MAX];

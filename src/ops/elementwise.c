@@ -27,15 +27,12 @@ static vmt_status run_rows(vmt_backend *be, const char *name, const void *args, 
 static void embed_rows(const vmt_cpu_task *task) {
     const vmt_embed_args *a = task->args;
     const vmt_weight *w = a->weight;
-    const vmt_dtype_info *info = vmt_dtype_get(w->src.dtype);
     const vmt_row_kernels *kernels = vmt_row_kernels_get();
-    size_t row_bytes = 0;
-    bool direct = w->packed.bytes == 0 && vmt_dtype_row_bytes(w->src.dtype, w->cols, &row_bytes);
     for (uint32_t t = task->begin; t < task->end; t++) {
         float *out = row_of(&a->out, t, w->cols);
         uint32_t id = (uint32_t)a->ids[t];
-        if (direct) {
-            info->dequantize((const uint8_t *)vmt_tensor_data(&w->src) + id * row_bytes, out, w->cols);
+        if (w->packed.bytes == 0) {
+            vmt_matrix_row(&w->src, id, out);
         } else {
             vmt_weight_row(w, id, out);
         }

@@ -116,7 +116,7 @@ static void gathers_and_embeds(vmt_test *t) {
     table.ndim = 2;
     table.shape[0] = 6;
     table.shape[1] = 5;
-    vmt_weight weight = {.src = table, .rows = 6, .cols = 5};
+    vmt_weight weight = {.src = vmt_matrix_of(&table), .rows = 6, .cols = 5};
     vmt_embed_args embed = {&weight, ids, 4, out, 3.0f};
     vmt_expect_eq(t, vmt_embed(be, &embed), VMT_OK);
     for (uint32_t i = 0; i < 20; i++) vmt_expect(t, o[i] == 3.0f * src[rows[i / 5] * 5 + i % 5]);

@@ -7,10 +7,11 @@
 
 #include "backend/backend.h"
 #include "base/arena.h"
+#include "tensor/matrix.h"
 
 /* A [rows, cols] matrix ready for matmul on one backend. */
 typedef struct vmt_weight {
-    vmt_tensor src;                     /* as it came from the file, or the packed copy's logical view */
+    vmt_matrix src;                     /* as it came from the file; of a packed one only shape and dtype */
     uint32_t rows, cols;                /* out_features, in_features */
     const struct vmt_matmul_kind *kind; /* row of the plan table: layout and kernels */
     vmt_buffer packed;                  /* owned if bytes > 0 */
@@ -22,6 +23,11 @@ typedef struct vmt_weight {
  * does. */
 vmt_status vmt_weight_init(vmt_weight *out, vmt_backend *be, const vmt_tensor *parts, uint32_t num_parts,
                            bool *packed_out, vmt_err *err);
+/* The same from matrices of a file.  MLX's are repacked row by row to vmt_weight_dtype() first, which keeps their
+ * values but for scales and biases as F16 (F32 ones are dequantized). */
+vmt_status vmt_weight_init_matrices(vmt_weight *out, vmt_backend *be, const vmt_matrix *parts, uint32_t num_parts,
+                                    bool *packed_out, vmt_err *err);
+vmt_dtype vmt_weight_dtype(const vmt_matrix *matrix);
 void vmt_weight_reset(vmt_weight *weight, vmt_backend *be);
 /* Dequantizes row (0 <= row < rows) to cols floats: embedding gather from a tied head, and tests. */
 void vmt_weight_row(const vmt_weight *weight, uint32_t row, float *out);

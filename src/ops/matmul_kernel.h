@@ -8,7 +8,7 @@
  *           5 bits   the same, then 64 bytes: byte 4r + i, bit j (0..7): bit 4 of element 4j + i
  *           6 bits   the same as 4, then 2 x 64 bytes: vector h, byte 4r + i, bits 2t, 2t + 1: bits 4 and 5 of element
  *                    16h + 4t + i
- *           8 bits   8 x 64 bytes: vector j (0..7), byte 4r + i: element 4j + i, plus 128
+ *           8 bits   8 x 64 bytes: vector j (0..7), byte 4r + i: element 4j + i, plus 128 (with a min too)
  *   scales  D        d f16[16]                              value = d * (q - zero)
  *           DM       d f16[16], m f16[16]                   value = d * q + m
  *           KM       scale u8[16], min u8[16];  super-block of 8 blocks: d f16[16], dmin f16[16]
@@ -50,6 +50,7 @@ typedef enum vmt_mm_format { /* bits and scales */
                              VMT_MM_5D,
                              VMT_MM_5DM,
                              VMT_MM_8D,
+                             VMT_MM_8DM,
                              VMT_MM_4KM,
                              VMT_MM_5KM,
                              VMT_MM_6K,

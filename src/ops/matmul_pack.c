@@ -67,16 +67,40 @@ static void pack_5(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *c
     pack_plain(kind, panel, rows, cols, true);
 }
 
+/* Q8_0 and, with a min, Q8_M. */
 static void pack_8(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
                    uint32_t cols) {
     vmt_mm_layout layout = vmt_mm_layout_of(kind, cols);
+    uint32_t block_bytes = vmt_dtype_get(kind->dtype)->block_bytes, head_bytes = block_bytes - VMT_MM_BLOCK;
     for (uint32_t b = 0; b < cols / VMT_MM_BLOCK; b++) {
         vector *quants = (vector *)(panel + (size_t)b * kind->quant_bytes);
         uint16_t *scales = (uint16_t *)(panel + layout.scales + (size_t)b * kind->scale_bytes);
         for (uint32_t r = 0; r < VMT_MM_PANEL; r++) {
-            const uint8_t *src = rows[r] + (size_t)b * sizeof(vmt_block_q8_0);
+            const uint8_t *src = rows[r] + (size_t)b * block_bytes;
             scales[r] = load16(src);
-            for (uint32_t j = 0; j < 8; j++) quants[j][r] = load32(src + 2 + 4 * j) ^ 0x80808080;
+            if (kind->has_min) scales[VMT_MM_PANEL + r] = load16(src + 2);
+            for (uint32_t j = 0; j < 8; j++) quants[j][r] = load32(src + head_bytes + 4 * j) ^ 0x80808080;
+        }
+    }
+}
+
+/* MXFP4's values are halves of integers up to 12: five bits with a zero of 16 hold them under half the scale. */
+static void pack_mxfp4(const vmt_matmul_kind *kind, uint8_t *panel, const uint8_t *const rows[VMT_MM_PANEL],
+                       uint32_t cols) {
+    vmt_mm_layout layout = vmt_mm_layout_of(kind, cols);
+    for (uint32_t b = 0; b < cols / VMT_MM_BLOCK; b++) {
+        uint8_t *quants = panel + (size_t)b * kind->quant_bytes;
+        uint16_t *scales = (uint16_t *)(panel + layout.scales + (size_t)b * kind->scale_bytes);
+        memset(quants, 0, kind->quant_bytes);
+        for (uint32_t r = 0; r < VMT_MM_PANEL; r++) {
+            const uint8_t *src = rows[r] + (size_t)b * sizeof(vmt_block_mxfp4);
+            scales[r] = vmt_f32_to_f16(0.5f * vmt_e8m0_to_f32(src[0]));
+            for (uint32_t k = 0; k < VMT_MM_BLOCK; k++) {
+                uint32_t code = src[1 + k % 16] >> k / 16 * 4 & 15, j = k / 4, byte = 4 * r + k % 4;
+                uint32_t q = (uint32_t)(2 * vmt_e2m1_values[code] + 16);
+                quants[64 * (j % 4) + byte] |= (uint8_t)((q & 15) << k / 16 * 4);
+                quants[256 + byte] |= (uint8_t)((q >> 4) << j);
+            }
         }
     }
 }
@@ -195,6 +219,8 @@ static const vmt_matmul_kind kinds[] = {
     {VMT_Q5_0, VMT_MM_5D, VMT_MM_QUANTS, false, false, 16, 320, 32, 0, pack_5},
     {VMT_Q5_1, VMT_MM_5DM, VMT_MM_QUANTS, true, false, 0, 320, 64, 0, pack_5},
     {VMT_Q8_0, VMT_MM_8D, VMT_MM_QUANTS, false, false, 128, 512, 32, 0, pack_8},
+    {VMT_Q8_M, VMT_MM_8DM, VMT_MM_QUANTS, true, false, 128, 512, 64, 0, pack_8},
+    {VMT_MXFP4, VMT_MM_5D, VMT_MM_QUANTS, false, false, 16, 320, 32, 0, pack_mxfp4},
     {VMT_Q4_K, VMT_MM_4KM, VMT_MM_QUANTS, true, false, 0, 256, 32, 64, pack_km},
     {VMT_Q5_K, VMT_MM_5KM, VMT_MM_QUANTS, true, false, 0, 320, 32, 64, pack_km},
     {VMT_Q6_K, VMT_MM_6K, VMT_MM_QUANTS, false, true, 32, 384, 32, 32, pack_6k},
@@ -226,7 +252,7 @@ vmt_mm_layout vmt_mm_layout_of(const vmt_matmul_kind *kind, uint32_t cols) {
 /* Element k of row r in a quantized block of a panel, not yet less its zero. */
 static int32_t unpack_quant(vmt_mm_format format, const uint8_t *quants, uint32_t r, uint32_t k) {
     uint32_t j = k / 4, byte = 4 * r + k % 4;
-    if (format == VMT_MM_8D) return quants[64 * j + byte];
+    if (format == VMT_MM_8D || format == VMT_MM_8DM) return quants[64 * j + byte];
     int32_t q = quants[64 * (j % 4) + byte] >> (k < 16 ? 0 : 4) & 15;
     if (format == VMT_MM_5D || format == VMT_MM_5DM || format == VMT_MM_5KM)
         q |= (quants[256 + byte] >> j & 1) << 4;

@@ -10,8 +10,8 @@
 #include "base/rng.h"
 #include "base/test.h"
 
-static const vmt_dtype dtypes[] = {VMT_F32,  VMT_F16,  VMT_BF16, VMT_Q8_0, VMT_Q4_0, VMT_Q4_1,
-                                   VMT_Q5_0, VMT_Q5_1, VMT_Q4_K, VMT_Q5_K, VMT_Q6_K};
+static const vmt_dtype dtypes[] = {VMT_F32,  VMT_F16,  VMT_BF16, VMT_Q8_0, VMT_Q4_0,  VMT_Q4_1, VMT_Q5_0,
+                                   VMT_Q5_1, VMT_Q4_K, VMT_Q5_K, VMT_Q6_K, VMT_MXFP4, VMT_Q8_M};
 
 static float normal(uint64_t seed, uint32_t stream, uint64_t i) {
     double u = vmt_rng_uniform(seed, stream, 2 * i), v = vmt_rng_uniform(seed, stream, 2 * i + 1);
@@ -32,8 +32,13 @@ static void fill_blocks(uint64_t seed, vmt_dtype dtype, uint8_t *dst, size_t byt
         return;
     }
     for (size_t i = 0; i < bytes; i++) dst[i] = (uint8_t)vmt_splitmix64(&state);
-    bool has_two = dtype == VMT_Q4_1 || dtype == VMT_Q5_1 || dtype == VMT_Q4_K || dtype == VMT_Q5_K;
+    bool has_two =
+        dtype == VMT_Q8_M || dtype == VMT_Q4_1 || dtype == VMT_Q5_1 || dtype == VMT_Q4_K || dtype == VMT_Q5_K;
     for (size_t at = 0, i = 0; at < bytes; at += info->block_bytes, i++) {
+        if (dtype == VMT_MXFP4) {
+            dst[at] = (uint8_t)(118 + dst[at] % 8);
+            continue;
+        }
         uint16_t d = vmt_f32_to_f16(normal(seed, 4, i) * 0.01f), m = vmt_f32_to_f16(normal(seed, 5, i) * 0.05f);
         memcpy(dst + at + (dtype == VMT_Q6_K ? 208 : 0), &d, 2);
         if (has_two) memcpy(dst + at + 2, &m, 2);
@@ -98,7 +103,7 @@ static float tolerance(const problem *p, const float *w, const float *x) {
         wx += fabs((double)w[k] * x[k]);
         wx2 += pow((double)w[k] * x[k], 2);
     }
-    vmt_dtype dtype = p->weight.src.dtype;
+    vmt_dtype dtype = p->weight.src.data.dtype;
     double noise = 0;
     if (vmt_dtype_get(dtype)->is_quantized) noise = x_max / 254 * sqrt(w2);
     if (dtype == VMT_BF16) noise = 0x1p-18 * sqrt(wx2);
@@ -115,8 +120,8 @@ static void expect_matches(vmt_test *t, problem *p, const vmt_matmul_args *args,
             float got = out[(size_t)i * p->out_stride + n], ref = want[(size_t)i * p->out_stride + n];
             if (fabsf(got - ref) <= tol * fmaxf(fabsf(args->out_scale), 1)) continue;
             vmt_test_fail(t, __FILE__, __LINE__, "%s [%u, %u] x %u rows on %s: row %u out %u is %g, want %g +- %g",
-                          vmt_dtype_get(p->weight.src.dtype)->name, p->weight.rows, p->weight.cols, p->num_rows,
-                          vmt_isa_name(vmt_isa_best()), i, n, (double)got, (double)ref, (double)tol);
+                          vmt_dtype_get(p->weight.src.data.dtype)->name, p->weight.rows, p->weight.cols,
+                          p->num_rows, vmt_isa_name(vmt_isa_best()), i, n, (double)got, (double)ref, (double)tol);
         }
     }
 }
@@ -312,7 +317,8 @@ static void bits_are_the_same_on_every_machine(vmt_test *t) {
         [VMT_F32] = 0x41f826e2ee39e3c1,  [VMT_F16] = 0x7952612de7c19d58,  [VMT_BF16] = 0x12e7c061f9f06d57,
         [VMT_Q8_0] = 0x3d66e7c926f728a5, [VMT_Q4_0] = 0xa8dc2bd1c809c64d, [VMT_Q4_1] = 0x315de00798c62fff,
         [VMT_Q5_0] = 0xa5eb1b5960c30289, [VMT_Q5_1] = 0xcf895d6f65cd696e, [VMT_Q4_K] = 0xbfe87d09f4ad6ca6,
-        [VMT_Q5_K] = 0xfb080b4e57e2e3bc, [VMT_Q6_K] = 0x4ad32d53a6ad2ab7,
+        [VMT_Q5_K] = 0xfb080b4e57e2e3bc, [VMT_Q6_K] = 0x4ad32d53a6ad2ab7, [VMT_MXFP4] = 0x6bf0cdfa4799c571,
+        [VMT_Q8_M] = 0x74a4361245795d1f,
     };
     enum { ROWS = 19, COLS = 512, NUM_ROWS = 21 };
     vmt_backend *be = make_backend(t, 2);
@@ -330,8 +336,11 @@ static void bits_are_the_same_on_every_machine(vmt_test *t) {
                 block[1] = 0x3c;
             else if (dtypes[d] == VMT_Q6_K)
                 block[209] = exponent;
+            else if (dtypes[d] == VMT_MXFP4)
+                block[0] = (uint8_t)(120 | (block[0] & 3));
             else
                 block[1] = exponent;
+            if (dtypes[d] == VMT_MXFP4) continue;
             if (info->block_bytes > 2 && dtypes[d] != VMT_F32) block[3] = (uint8_t)(0xa0 | (block[3] & 3));
         }
         float *x = (float *)p.x.host;

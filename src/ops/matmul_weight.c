@@ -108,7 +108,7 @@ vmt_status vmt_weight_init(vmt_weight *out, vmt_backend *be, const vmt_tensor *p
         vmt_weight_reset(out, be);
         return status;
     }
-    out->src = (vmt_tensor){.dtype = kind->dtype, .ndim = 2, .shape = {rows, cols}};
+    out->src.data = (vmt_tensor){.dtype = kind->dtype, .ndim = 2, .shape = {rows, cols}};
     out->rows = (uint32_t)rows;
     out->cols = cols;
     out->kind = kind;

@@ -134,7 +134,7 @@ vmt_status vmt_scheduler_add(vmt_scheduler *sched, vmt_seq *seq, vmt_err *err) {
     seq->blocks_cap = blocks_cap;
     seq->num_tokens = seq->num_prompt_tokens;
     seq->num_computed_tokens = seq->num_cached_tokens = seq->num_preemptions = 0;
-    seq->num_blocks = seq->num_published = seq->num_hashes = 0;
+    seq->num_blocks = seq->num_published = seq->num_hashes = seq->num_expected = 0;
     seq->state = VMT_SEQ_WAITING;
     if (seq->fork_of) sched->num_forks++;
     vmt_sched_queue_waiting(sched, seq);
@@ -183,24 +183,33 @@ vmt_hash128 vmt_sched_block_hash(vmt_scheduler *sched, vmt_seq *seq, uint32_t i)
     return seq->hashes[i];
 }
 
-static void publish_full_blocks(vmt_scheduler *sched, vmt_seq *seq) {
+void vmt_scheduler_land(vmt_scheduler *sched, vmt_seq *seq, uint32_t num_computed) {
     uint32_t size = sched->config.block_size;
-    for (uint32_t num_full = seq->num_computed_tokens / size; seq->num_published < num_full;
-         seq->num_published++) {
+    /* A preempted sequence has lost what it computed. */
+    if (!sched->config.enable_prefix_caching || seq->state != VMT_SEQ_RUNNING) return;
+    VMT_ASSERT(num_computed <= seq->num_computed_tokens && num_computed + seq->num_expected <= seq->num_tokens);
+    for (uint32_t num_full = num_computed / size; seq->num_published < num_full; seq->num_published++) {
         uint32_t i = seq->num_published;
         vmt_hash128 hash = vmt_sched_block_hash(sched, seq, i);
         vmt_block_pool_publish(sched->pool, seq->blocks[i], hash, seq->tokens + (size_t)i * size);
     }
 }
 
-void vmt_scheduler_commit(vmt_scheduler *sched, const vmt_step *step) {
+void vmt_scheduler_launch(vmt_scheduler *sched, const vmt_step *step) {
     VMT_ASSERT(sched->is_in_step == (step->num_scheduled > 0));
     sched->is_in_step = false;
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         vmt_seq *seq = step->scheduled[i].seq;
         seq->num_computed_tokens += step->scheduled[i].num_new_tokens;
         VMT_ASSERT(seq->num_computed_tokens <= seq->num_tokens);
-        if (sched->config.enable_prefix_caching) publish_full_blocks(sched, seq);
+    }
+}
+
+void vmt_scheduler_commit(vmt_scheduler *sched, const vmt_step *step) {
+    vmt_scheduler_launch(sched, step);
+    for (uint32_t i = 0; i < step->num_scheduled; i++) {
+        vmt_seq *seq = step->scheduled[i].seq;
+        vmt_scheduler_land(sched, seq, seq->num_computed_tokens);
     }
 }
 
@@ -210,9 +219,26 @@ void vmt_scheduler_abandon(vmt_scheduler *sched, const vmt_step *step) {
 }
 
 void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id) {
-    VMT_ASSERT(!sched->is_in_step && seq->state == VMT_SEQ_RUNNING);
+    VMT_ASSERT(!sched->is_in_step && (seq->state == VMT_SEQ_RUNNING || seq->state == VMT_SEQ_PREEMPTED));
     VMT_ASSERT(seq->num_computed_tokens <= seq->num_tokens && seq->num_tokens < seq->tokens_cap);
     seq->tokens[seq->num_tokens++] = token_id;
+}
+
+void vmt_scheduler_expect(vmt_scheduler *sched, vmt_seq *seq) {
+    vmt_scheduler_append(sched, seq, VMT_TOKEN_EXPECTED);
+    seq->num_expected++;
+}
+
+void vmt_scheduler_supply(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id) {
+    VMT_ASSERT(!sched->is_in_step && seq->num_expected > 0);
+    seq->tokens[seq->num_tokens - seq->num_expected--] = token_id;
+}
+
+void vmt_scheduler_retract(vmt_scheduler *sched, vmt_seq *seq, uint32_t num_new_tokens, bool is_expecting) {
+    VMT_ASSERT(!sched->is_in_step && seq->num_expected >= is_expecting);
+    seq->num_tokens -= is_expecting;
+    seq->num_expected -= is_expecting;
+    if (seq->state == VMT_SEQ_RUNNING) seq->num_computed_tokens -= num_new_tokens;
 }
 
 /* ---- what others see */

@@ -7,7 +7,13 @@
  *
  *   tokens   [ cached prefix | computed | scheduled this step | still to come ]
  *            0               num_computed_tokens ........................ num_tokens
- */
+ *
+ * A device may be given the next step before this one's tokens are known.  Then launch() and expect() stand where
+ * commit() and append() would, and the tokens follow:
+ *
+ *   schedule ► launch ► expect ► (next) schedule ► launch ► expect ► land, supply (of the first)
+ *
+ * Device work runs in the order of its launches, so blocks may be lent again as soon as nobody holds them. */
 #ifndef VMT_SCHED_SCHEDULER_H
 #define VMT_SCHED_SCHEDULER_H
 
@@ -50,11 +56,13 @@ typedef struct vmt_seq {
         skip_prefix_cache; /* prompt_logprobs: must compute every position; still publishes.  Until the owner clears
                               * it, the rows of a step count against max_num_logit_rows */
     bool is_paused;        /* not scheduled while set, keeps its blocks; the owner may flip it between steps */
+    bool is_held;          /* the same for a moment: nobody's first choice to lose its blocks */
     struct vmt_seq
         *fork_of; /* n > 1: shares the prompt's blocks of this sequence once its prefill is done; or NULL */
     /* the scheduler's */
     vmt_seq_state state;
     uint32_t num_tokens;
+    uint32_t num_expected; /* the last ones of these tokens: being sampled, not known yet */
     uint32_t num_computed_tokens;
     uint32_t num_cached_tokens; /* prefix hit when first scheduled */
     uint32_t num_preemptions;
@@ -65,6 +73,9 @@ typedef struct vmt_seq {
     uint32_t num_hashes;
     struct vmt_seq *prev, *next; /* in waiting or running */
 } vmt_seq;
+
+/* Stands among a sequence's tokens for one that is being sampled. */
+#define VMT_TOKEN_EXPECTED (-1)
 
 typedef struct vmt_scheduled {
     vmt_seq *seq;
@@ -104,7 +115,19 @@ void vmt_scheduler_abandon(vmt_scheduler *sched, const vmt_step *step);
 /* A sampled token after commit(); seq must have been in the step with samples set.  Tokens that are known to follow it
  * may be appended too: the next step computes them together. */
 void vmt_scheduler_append(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id);
-/* Done or aborted, in any state, but not between schedule() and commit() or abandon().  Blocks go back at once. */
+/* Run-ahead, instead of commit(): the step was given to the device; computed counts move. */
+void vmt_scheduler_launch(vmt_scheduler *sched, const vmt_step *step);
+/* Instead of append(): a token is being sampled in the step that was launched last. */
+void vmt_scheduler_expect(vmt_scheduler *sched, vmt_seq *seq);
+/* The launched step that took the sequence to num_computed tokens has run: full blocks become findable. */
+void vmt_scheduler_land(vmt_scheduler *sched, vmt_seq *seq, uint32_t num_computed);
+/* The oldest expected token.  The sequence may have been preempted meanwhile. */
+void vmt_scheduler_supply(vmt_scheduler *sched, vmt_seq *seq, int32_t token_id);
+/* The newest launched step of this sequence, of num_new_tokens rows, did not run: it stands where it stood before. */
+void vmt_scheduler_retract(vmt_scheduler *sched, vmt_seq *seq, uint32_t num_new_tokens, bool is_expecting);
+
+/* Done or aborted, in any state, but not between schedule() and commit(), launch() or abandon().  Blocks go back at
+ * once. */
 void vmt_scheduler_finish(vmt_scheduler *sched, vmt_seq *seq);
 
 vmt_sched_stats vmt_scheduler_stats(const vmt_scheduler *sched);

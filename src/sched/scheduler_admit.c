@@ -113,7 +113,9 @@ void vmt_sched_admit_waiting(vmt_scheduler *sched) {
     vmt_seq *seq = sched->waiting.head;
     while (seq && sched->token_budget > 0) {
         vmt_seq *next = seq->next;
-        if (!seq->is_paused && !waits_for_parent(seq) && try_admit(sched, seq) == NO_ROOM) return;
+        /* One preempted while its token was being sampled is let in when that is known. */
+        bool can_run = !seq->is_paused && !seq->is_held && seq->num_expected == 0 && !waits_for_parent(seq);
+        if (can_run && try_admit(sched, seq) == NO_ROOM) return;
         seq = next;
     }
 }

@@ -9,7 +9,10 @@ static void check_seq(const vmt_scheduler *sched, const vmt_seq *seq) {
     VMT_ASSERT(seq->num_blocks <= seq->blocks_cap);
     VMT_ASSERT((uint64_t)seq->num_blocks * size >= seq->num_computed_tokens);
     VMT_ASSERT(seq->num_published * size <= seq->num_computed_tokens);
-    VMT_ASSERT(seq->num_hashes * size <= seq->num_tokens);
+    VMT_ASSERT(seq->num_hashes * size + seq->num_expected <= seq->num_tokens);
+    for (uint32_t i = 1; i <= seq->num_expected; i++) {
+        VMT_ASSERT(seq->tokens[seq->num_tokens - i] == VMT_TOKEN_EXPECTED);
+    }
     if (seq->state != VMT_SEQ_RUNNING) {
         VMT_ASSERT(seq->num_blocks == 0 && seq->num_computed_tokens == 0);
         VMT_ASSERT((seq->state == VMT_SEQ_PREEMPTED) == (seq->num_preemptions > 0));

@@ -22,6 +22,20 @@ struct request {
     uint32_t num_sampled;
     bool is_live;
     bool was_decode; /* one token short of up to date when the step began */
+    uint32_t id;     /* of this use of the place: rows in flight may outlive their request */
+    bool knows_all;  /* sits out while a token of it is being sampled, as a constrained one does */
+};
+
+/* A row of a launched step, and what the device sampled for it. */
+struct flight_row {
+    struct request *r;
+    uint32_t id, num_new_tokens, num_computed;
+    bool samples;
+    int32_t token;
+};
+struct flight {
+    struct flight_row rows[LIVE_MAX];
+    uint32_t num_rows;
 };
 
 struct sim {
@@ -34,6 +48,7 @@ struct sim {
     struct request requests[LIVE_MAX];
     uint64_t num_arrived, num_ended, num_hits, num_preempted;
     uint32_t vocab;
+    struct flight flight; /* launched and not collected */
 };
 
 static const char *const salts[NUM_SALTS] = {"", "blue", "red"};
@@ -64,14 +79,17 @@ static void run_rows(struct sim *sim, const vmt_scheduled *row) {
     for (uint32_t i = 0; i < row->num_new_tokens; i++) {
         uint32_t position = row->seq->num_computed_tokens + i;
         uint64_t before = position > 0 ? *slot_of(sim, row->seq, position - 1) : r->salt;
-        *slot_of(sim, row->seq, position) = mix(before, (uint64_t)r->tokens[position]);
+        /* A token that the host does not know yet is the one that follows from what the slots hold. */
+        int32_t token = r->tokens[position];
+        if (token == VMT_TOKEN_EXPECTED) token = token_after(sim, before);
+        *slot_of(sim, row->seq, position) = mix(before, (uint64_t)token);
     }
 }
 
 /* Every computed position of every running sequence reads right; the tokens are what the prompt leads to. */
 static void check_contents(struct sim *sim, const struct request *r) {
     uint64_t word = r->salt;
-    for (uint32_t p = 0; p < r->seq.num_tokens; p++) {
+    for (uint32_t p = 0; p < r->seq.num_tokens - r->seq.num_expected; p++) {
         if (p >= r->seq.num_prompt_tokens) vmt_expect_eq(sim->t, r->tokens[p], token_after(sim, word));
         word = mix(word, (uint64_t)r->tokens[p]);
         if (p < r->seq.num_computed_tokens) vmt_expect(sim->t, *slot_of(sim, &r->seq, p) == word);
@@ -107,7 +125,9 @@ static struct request *arrive(struct sim *sim, struct request *parent) {
         r->seq.skip_prefix_cache = false;
     }
     r->is_live = true;
-    r->seq.id = r->seq.arrival = ++sim->num_arrived;
+    r->knows_all = below(sim, 4) == 0;
+    r->id = (uint32_t)++sim->num_arrived;
+    r->seq.id = r->seq.arrival = sim->num_arrived;
     r->seq.tokens = r->tokens;
     r->seq.num_prompt_tokens = num_prompt;
     r->seq.tokens_cap = num_prompt + below(sim, len_max - num_prompt + 1);
@@ -144,8 +164,11 @@ static void weather(struct sim *sim, bool is_closing) {
         if (r->seq.is_paused ? is_closing || below(sim, 8) == 0 : !is_closing && below(sim, 60) == 0) {
             r->seq.is_paused = !r->seq.is_paused;
         }
+        r->seq.is_held = r->knows_all && r->seq.num_expected > 0;
         uint32_t remaining = r->seq.num_tokens - r->seq.num_computed_tokens;
-        r->was_decode = r->seq.state == VMT_SEQ_RUNNING && !r->seq.is_paused && remaining == 1;
+        bool is_complete = r->seq.num_expected > 0 && r->seq.num_tokens == r->seq.tokens_cap;
+        r->was_decode = r->seq.state == VMT_SEQ_RUNNING && !r->seq.is_paused && !r->seq.is_held && !is_complete &&
+                        remaining == 1;
     }
     if (below(sim, 500) == 0) vmt_scheduler_forget_prefixes(sim->sched);
 }
@@ -160,7 +183,8 @@ static void check_step(struct sim *sim, const vmt_step *step) {
     for (uint32_t i = 0; i < step->num_scheduled; i++) {
         const vmt_scheduled *row = &step->scheduled[i];
         const vmt_seq *seq = row->seq;
-        vmt_expect(sim->t, row->num_new_tokens >= 1 && seq->state == VMT_SEQ_RUNNING && !seq->is_paused);
+        vmt_expect(sim->t, row->num_new_tokens >= 1 && seq->state == VMT_SEQ_RUNNING);
+        vmt_expect(sim->t, !seq->is_paused && !seq->is_held);
         vmt_expect(sim->t, !(row->num_new_tokens == 1 && is_past_decodes));
         is_past_decodes = row->num_new_tokens > 1;
         vmt_expect_eq(sim->t, row->samples, seq->num_computed_tokens + row->num_new_tokens == seq->num_tokens);
@@ -190,7 +214,9 @@ static void check_fairness(struct sim *sim, const vmt_step *step) {
         if (r->was_decode && !r->seq.skip_prefix_cache) {
             vmt_expect(sim->t, is_scheduled || r->seq.state == VMT_SEQ_PREEMPTED);
         }
-        if (step->num_scheduled + step->num_preempted == 0) vmt_expect(sim->t, r->seq.is_paused);
+        if (step->num_scheduled + step->num_preempted == 0 && sim->flight.num_rows == 0) {
+            vmt_expect(sim->t, r->seq.is_paused);
+        }
     }
 }
 
@@ -229,6 +255,77 @@ static void one_step(struct sim *sim, bool is_closing) {
     vmt_scheduler_check(sim->sched);
 }
 
+/* ---- run-ahead: a step is decided and launched while the one before it has not come back */
+
+static void collect(struct sim *sim) {
+    for (uint32_t i = 0; i < sim->flight.num_rows; i++) {
+        struct flight_row *row = &sim->flight.rows[i];
+        struct request *r = row->r;
+        if (!r->is_live || r->id != row->id) continue; /* it ended while its row ran */
+        vmt_scheduler_land(sim->sched, &r->seq, row->num_computed);
+        if (!row->samples) continue;
+        vmt_scheduler_supply(sim->sched, &r->seq, row->token);
+        r->num_sampled++;
+        uint32_t num_known = r->seq.num_tokens - r->seq.num_expected;
+        if (num_known == r->seq.tokens_cap || below(sim, 40) == 0) end(sim, r);
+    }
+    sim->flight.num_rows = 0;
+    for (uint32_t i = 0; i < LIVE_MAX; i++) {
+        if (sim->requests[i].is_live) check_contents(sim, &sim->requests[i]);
+    }
+}
+
+static void launch(struct sim *sim, const vmt_step *step, struct flight *flight) {
+    flight->num_rows = step->num_scheduled;
+    for (uint32_t i = 0; i < step->num_scheduled; i++) run_rows(sim, &step->scheduled[i]);
+    vmt_scheduler_launch(sim->sched, step);
+    for (uint32_t i = 0; i < step->num_scheduled; i++) {
+        struct request *r = (struct request *)step->scheduled[i].seq;
+        struct flight_row *row = &flight->rows[i];
+        *row =
+            (struct flight_row){r, r->id, step->scheduled[i].num_new_tokens, r->seq.num_computed_tokens, false, 0};
+        row->samples = step->scheduled[i].samples && r->seq.num_tokens < r->seq.tokens_cap;
+        if (step->scheduled[i].samples && !row->samples) { /* nothing to sample: it is through */
+            end(sim, r);
+            continue;
+        }
+        if (!row->samples) continue;
+        row->token = token_after(sim, *slot_of(sim, &r->seq, r->seq.num_computed_tokens - 1));
+        vmt_scheduler_expect(sim->sched, &r->seq);
+    }
+}
+
+/* The step did not come back: those it held end, the one launched after it is taken back. */
+static void fail(struct sim *sim, const struct flight *newest) {
+    for (uint32_t i = 0; i < sim->flight.num_rows; i++) {
+        struct flight_row *row = &sim->flight.rows[i];
+        if (row->r->is_live && row->r->id == row->id) end(sim, row->r);
+    }
+    for (uint32_t i = 0; i < newest->num_rows; i++) {
+        const struct flight_row *row = &newest->rows[i];
+        if (!row->r->is_live || row->r->id != row->id) continue;
+        vmt_scheduler_retract(sim->sched, &row->r->seq, row->num_new_tokens, row->samples);
+    }
+    sim->flight.num_rows = 0;
+}
+
+static void one_step_ahead(struct sim *sim, bool is_closing) {
+    struct flight newest = {.num_rows = 0};
+    weather(sim, is_closing);
+    vmt_step step = vmt_scheduler_schedule(sim->sched);
+    check_step(sim, &step);
+    check_fairness(sim, &step);
+    launch(sim, &step, &newest);
+    vmt_scheduler_check(sim->sched);
+    if (sim->flight.num_rows > 0 && below(sim, 60) == 0) {
+        fail(sim, &newest);
+    } else {
+        collect(sim);
+        sim->flight = newest;
+    }
+    vmt_scheduler_check(sim->sched);
+}
+
 static void draw_config(struct sim *sim) {
     vmt_sched_config *c = &sim->config;
     c->block_size = 1 + below(sim, 8);
@@ -249,7 +346,9 @@ static void draw_config(struct sim *sim) {
     c->hash_key = (vmt_hash_key){sim->rng, 7};
 }
 
-static void run_weather(vmt_test *t, uint64_t seed, uint32_t num_steps, uint64_t totals[3]) {
+typedef void (*step_fn)(struct sim *sim, bool is_closing);
+
+static void run_weather(vmt_test *t, uint64_t seed, step_fn take_step, uint32_t num_steps, uint64_t totals[3]) {
     struct sim *sim = VMT_ARENA_NEW(t->arena, struct sim, 1);
     sim->t = t;
     sim->rng = seed;
@@ -262,10 +361,10 @@ static void run_weather(vmt_test *t, uint64_t seed, uint32_t num_steps, uint64_t
     vmt_err err = {0};
     vmt_expect_eq(t, vmt_scheduler_create(&sim->sched, &sim->config, &err), VMT_OK);
 
-    for (uint32_t i = 0; i < num_steps; i++) one_step(sim, false);
+    for (uint32_t i = 0; i < num_steps; i++) take_step(sim, false);
     /* With no more arrivals and pauses everyone finishes, within as many steps as one at a time would need. */
     uint32_t steps_left = LIVE_MAX * LEN_MAX * 4;
-    while (sim->num_ended < sim->num_arrived && steps_left-- > 0) one_step(sim, true);
+    while (sim->num_ended < sim->num_arrived && steps_left-- > 0) take_step(sim, true);
     vmt_expect_eq(t, sim->num_ended, sim->num_arrived);
     vmt_sched_stats stats = vmt_scheduler_stats(sim->sched);
     vmt_expect_eq(t, stats.num_blocks_used + stats.num_running + stats.num_waiting, 0);
@@ -277,17 +376,26 @@ static void run_weather(vmt_test *t, uint64_t seed, uint32_t num_steps, uint64_t
     vmt_arena_reset(t->arena);
 }
 
-static void everyone_gets_exactly_his_tokens(vmt_test *t) {
+static void everyone_gets_his_tokens(vmt_test *t, step_fn take_step) {
     const char *num_seeds_text = getenv("VMT_SIM_SEEDS");
     uint64_t num_seeds = num_seeds_text ? strtoull(num_seeds_text, NULL, 10) : 150;
     uint64_t totals[3] = {0};
-    for (uint64_t seed = 0; seed < num_seeds; seed++) run_weather(t, mix(t->seed, seed), 1000, totals);
+    for (uint64_t seed = 0; seed < num_seeds; seed++) run_weather(t, mix(t->seed, seed), take_step, 1000, totals);
     /* The weather was worth the name. */
     vmt_expect(t, totals[0] > num_seeds * 20 && totals[1] > num_seeds * 20 && totals[2] > num_seeds * 20);
 }
 
+static void everyone_gets_exactly_his_tokens(vmt_test *t) {
+    everyone_gets_his_tokens(t, one_step);
+}
+
+static void everyone_gets_exactly_his_tokens_ahead_of_the_device(vmt_test *t) {
+    everyone_gets_his_tokens(t, one_step_ahead);
+}
+
 static const vmt_test_case cases[] = {
     {"everyone_gets_exactly_his_tokens", everyone_gets_exactly_his_tokens},
+    {"everyone_gets_exactly_his_tokens_ahead_of_the_device", everyone_gets_exactly_his_tokens_ahead_of_the_device},
     {NULL, NULL},
 };
 VMT_TEST_MAIN(cases)

@@ -77,10 +77,15 @@ static bool ensure_blocks(vmt_scheduler *sched, vmt_seq *seq, uint32_t num_token
     return true;
 }
 
+/* The token being sampled is its last: there is nothing more to compute. */
+static bool is_complete(const vmt_seq *seq) {
+    return seq->num_expected > 0 && seq->num_tokens == seq->tokens_cap;
+}
+
 static void schedule_running(vmt_scheduler *sched, uint32_t num_running, bool decodes) {
     for (uint32_t i = 0; i < num_running && sched->token_budget > 0; i++) {
         vmt_seq *seq = sched->order[i];
-        if (seq->state != VMT_SEQ_RUNNING || seq->is_paused) continue;
+        if (seq->state != VMT_SEQ_RUNNING || seq->is_paused || seq->is_held || is_complete(seq)) continue;
         uint32_t remaining = seq->num_tokens - seq->num_computed_tokens;
         if (remaining == 0 || (remaining == 1) != decodes) continue;
         uint32_t n = vmt_sched_chunk(sched, seq, remaining);

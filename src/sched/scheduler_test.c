@@ -271,6 +271,83 @@ static void an_abandoned_step_changes_nothing(vmt_test *t) {
     done(b);
 }
 
+/* A step for a device: its rows as "index:rows ...", each that samples with a token to come. */
+static const char *launch(struct bench *b) {
+    static char text[128];
+    int n = 0;
+    text[0] = 0;
+    b->step = vmt_scheduler_schedule(b->sched);
+    vmt_scheduler_launch(b->sched, &b->step);
+    for (uint32_t i = 0; i < b->step.num_scheduled; i++) {
+        const vmt_scheduled *s = &b->step.scheduled[i];
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%d:%u", i ? " " : "", (int)(s->seq - b->seqs),
+                      s->num_new_tokens);
+        if (s->samples) vmt_scheduler_expect(b->sched, s->seq);
+    }
+    vmt_scheduler_check(b->sched);
+    return text;
+}
+
+static void a_step_is_decided_before_its_token_is_known(vmt_test *t) {
+    struct bench *b = bench_of(t, NULL);
+    vmt_seq *a = add(b, 0, 7, 1, NULL);
+    a->tokens_cap = 9;
+    vmt_expect_str(t, launch(b), "0:7");
+    vmt_expect_str(t, launch(b), "0:1"); /* with the token that the first one samples */
+    vmt_expect_eq(t, a->num_expected, 2);
+    vmt_expect_eq(t, a->num_blocks, 2);
+    vmt_expect_str(t, launch(b), ""); /* the second token is its last */
+    /* Blocks can be found when their step is back, and only with tokens that are known. */
+    vmt_seq *same = add(b, 1, 7, 1, NULL);
+    vmt_expect_str(t, launch(b), "1:7");
+    vmt_expect_eq(t, same->num_cached_tokens, 0);
+    vmt_scheduler_land(b->sched, a, 7);
+    vmt_scheduler_supply(b->sched, a, 8);
+    vmt_expect_eq(t, a->tokens[7], 8);
+    vmt_expect_eq(t, a->num_published, 1);
+    vmt_seq *later = add(b, 2, 9, 1, NULL);
+    vmt_expect_str(t, launch(b), "1:1 2:5");
+    vmt_expect_eq(t, later->num_cached_tokens, 4);
+    vmt_scheduler_land(b->sched, a, 8); /* prompt 1 .. 7, and the token 8 */
+    vmt_scheduler_supply(b->sched, a, 9);
+    vmt_expect_eq(t, a->num_published, 2);
+    vmt_scheduler_finish(b->sched, a); /* its owner knows that it is full */
+    vmt_seq *last = add(b, 3, 9, 1, NULL);
+    vmt_expect_str(t, launch(b), "1:1 2:1 3:1");
+    vmt_expect_eq(t, last->num_cached_tokens, 8);
+    done(b);
+}
+
+static void a_held_one_sits_out_and_keeps_its_blocks(vmt_test *t) {
+    struct bench *b = bench_of(t, NULL);
+    vmt_seq *a = add(b, 0, 3, 1, NULL);
+    add(b, 1, 3, 50, NULL);
+    vmt_expect_str(t, launch(b), "0:3 1:3");
+    a->is_held = true;
+    vmt_expect_str(t, launch(b), "1:1");
+    vmt_expect_eq(t, a->num_blocks, 1);
+    vmt_scheduler_supply(b->sched, a, 4);
+    a->is_held = false;
+    vmt_scheduler_supply(b->sched, &b->seqs[1], 53);
+    vmt_expect_str(t, launch(b), "0:1 1:1");
+    done(b);
+}
+
+static void a_lost_step_is_taken_back(vmt_test *t) {
+    struct bench *b = bench_of(t, NULL);
+    vmt_seq *a = add(b, 0, 3, 1, NULL);
+    vmt_expect_str(t, launch(b), "0:3");
+    vmt_scheduler_land(b->sched, a, 3);
+    vmt_scheduler_supply(b->sched, a, 4);
+    vmt_expect_str(t, launch(b), "0:1");
+    vmt_scheduler_retract(b->sched, a, 1, true);
+    vmt_expect_eq(t, a->num_computed_tokens, 3);
+    vmt_expect_eq(t, a->num_tokens, 4);
+    vmt_scheduler_check(b->sched);
+    vmt_expect_str(t, launch(b), "0:1");
+    done(b);
+}
+
 static void refuses_what_could_never_fit(vmt_test *t) {
     struct bench *b = bench_of(t, small_pool);
     b->config.max_model_len = 100;
@@ -308,6 +385,9 @@ static const vmt_test_case cases[] = {
     {"a_paused_one_makes_way", a_paused_one_makes_way},
     {"rows_of_logits_are_limited", rows_of_logits_are_limited},
     {"an_abandoned_step_changes_nothing", an_abandoned_step_changes_nothing},
+    {"a_step_is_decided_before_its_token_is_known", a_step_is_decided_before_its_token_is_known},
+    {"a_held_one_sits_out_and_keeps_its_blocks", a_held_one_sits_out_and_keeps_its_blocks},
+    {"a_lost_step_is_taken_back", a_lost_step_is_taken_back},
     {"refuses_what_could_never_fit", refuses_what_could_never_fit},
     {NULL, NULL},
 };

@@ -74,6 +74,8 @@ static const vmt_dtype_info infos[VMT_NUM_DTYPES] = {
     [VMT_BF16] = {"BF16", 1, 2, false, dequantize_bf16},
     [VMT_I32] = {"I32", 1, 4, false, NULL},
     [VMT_I8] = {"I8", 1, 1, false, NULL},
+    [VMT_U32] = {"U32", 1, 4, false, NULL},
+    [VMT_U8] = {"U8", 1, 1, false, NULL},
     [VMT_Q8_0] = {"Q8_0", 32, sizeof(vmt_block_q8_0), true, vmt_dequantize_q8_0},
     [VMT_Q4_0] = {"Q4_0", 32, sizeof(vmt_block_q4_0), true, vmt_dequantize_q4_0},
     [VMT_Q4_1] = {"Q4_1", 32, sizeof(vmt_block_q4_1), true, vmt_dequantize_q4_1},
@@ -82,6 +84,8 @@ static const vmt_dtype_info infos[VMT_NUM_DTYPES] = {
     [VMT_Q4_K] = {"Q4_K", 256, sizeof(vmt_block_q4_k), true, vmt_dequantize_q4_k},
     [VMT_Q5_K] = {"Q5_K", 256, sizeof(vmt_block_q5_k), true, vmt_dequantize_q5_k},
     [VMT_Q6_K] = {"Q6_K", 256, sizeof(vmt_block_q6_k), true, vmt_dequantize_q6_k},
+    [VMT_Q8_M] = {"Q8_M", 32, sizeof(vmt_block_q8_m), true, vmt_dequantize_q8_m},
+    [VMT_MXFP4] = {"MXFP4", 32, sizeof(vmt_block_mxfp4), true, vmt_dequantize_mxfp4},
 };
 
 const vmt_dtype_info *vmt_dtype_get(vmt_dtype dtype) {

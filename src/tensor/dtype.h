@@ -12,6 +12,8 @@ typedef enum vmt_dtype {
     VMT_BF16,
     VMT_I32,
     VMT_I8,
+    VMT_U32, /* words of packed quants */
+    VMT_U8,  /* exponents of mxfp4 */
     VMT_Q8_0,
     VMT_Q4_0,
     VMT_Q4_1,
@@ -20,6 +22,8 @@ typedef enum vmt_dtype {
     VMT_Q4_K,
     VMT_Q5_K,
     VMT_Q6_K,
+    VMT_MXFP4,
+    VMT_Q8_M, /* in no file: what MLX's 6 and 8 bits become on a CPU */
     VMT_NUM_DTYPES,
 } vmt_dtype;
 

@@ -49,7 +49,7 @@ static void agrees_with_the_gguf_package(vmt_test *t) {
         at += num_bytes + 4 * (size_t)num_elems;
         num_formats++;
     }
-    vmt_expect_eq(t, num_formats, 11);
+    vmt_expect_eq(t, num_formats, 12);
     vmt_buf_free(&file);
 }
 

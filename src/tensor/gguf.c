@@ -51,7 +51,7 @@ static const struct ggml_type {
     [18] = {"IQ3_XXS", -1},    [19] = {"IQ1_S", -1},     [20] = {"IQ4_NL", -1},     [21] = {"IQ3_S", -1},
     [22] = {"IQ2_S", -1},      [23] = {"IQ4_XS", -1},    [24] = {"I8", VMT_I8},     [25] = {"I16", -1},
     [26] = {"I32", VMT_I32},   [27] = {"I64", -1},       [28] = {"F64", -1},        [29] = {"IQ1_M", -1},
-    [30] = {"BF16", VMT_BF16}, [34] = {"TQ1_0", -1},     [35] = {"TQ2_0", -1},      [39] = {"MXFP4", -1},
+    [30] = {"BF16", VMT_BF16}, [34] = {"TQ1_0", -1},     [35] = {"TQ2_0", -1},      [39] = {"MXFP4", VMT_MXFP4},
 };
 
 /* Bytes of a fixed-size value; 0 for strings, arrays and numbers the format does not have. */

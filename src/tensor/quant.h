@@ -54,6 +54,20 @@ typedef struct vmt_block_q6_k {
     uint16_t d;
 } vmt_block_q6_k;
 
+typedef struct vmt_block_mxfp4 {
+    uint8_t e;
+    uint8_t q[16];
+} vmt_block_mxfp4;
+
+typedef struct vmt_block_q8_m {
+    uint16_t d, m;
+    int8_t q[32];
+} vmt_block_q8_m;
+
+/* 2^(e - 127), also where that is subnormal; e2m1's 16 values by code. */
+float vmt_e8m0_to_f32(uint8_t e);
+extern const float vmt_e2m1_values[16];
+
 /* The 6-bit scale and min of sub-block idx (0..7) out of the 12 bytes that Q4_K and Q5_K share. */
 void vmt_k_scale_min(const uint8_t scales[12], uint32_t idx, uint8_t *scale, uint8_t *min);
 
@@ -65,6 +79,8 @@ void vmt_dequantize_q5_1(const void *src, float *dst, size_t elems);
 void vmt_dequantize_q4_k(const void *src, float *dst, size_t elems);
 void vmt_dequantize_q5_k(const void *src, float *dst, size_t elems);
 void vmt_dequantize_q6_k(const void *src, float *dst, size_t elems);
+void vmt_dequantize_mxfp4(const void *src, float *dst, size_t elems);
+void vmt_dequantize_q8_m(const void *src, float *dst, size_t elems);
 
 /* Round-to-nearest encoders for tests and benchmarks: valid blocks, no search for the best scale. */
 void vmt_quantize_q8_0(const float *src, void *dst, size_t elems);

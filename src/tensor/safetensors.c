@@ -19,8 +19,8 @@ static const struct st_dtype {
     int dtype; /* vmt_dtype, or -1: known, not computed with */
 } st_dtypes[] = {
     {"F32", 4, VMT_F32}, {"F16", 2, VMT_F16}, {"BF16", 2, VMT_BF16}, {"F64", 8, -1},     {"I64", 8, -1},
-    {"I32", 4, -1},      {"I16", 2, -1},      {"I8", 1, -1},         {"U8", 1, -1},      {"U16", 2, -1},
-    {"U32", 4, -1},      {"U64", 8, -1},      {"BOOL", 1, -1},       {"F8_E4M3", 1, -1}, {"F8_E5M2", 1, -1},
+    {"I32", 4, -1},      {"I16", 2, -1},      {"I8", 1, -1},         {"U8", 1, VMT_U8},  {"U16", 2, -1},
+    {"U32", 4, VMT_U32}, {"U64", 8, -1},      {"BOOL", 1, -1},       {"F8_E4M3", 1, -1}, {"F8_E5M2", 1, -1},
 };
 
 static int shown(vmt_str s) {
@@ -106,10 +106,6 @@ static vmt_status read_entry(vmt_safetensors *st, vmt_str name, vmt_json value, 
                         st->path, shown(name), name.ptr, elems, dtype->name, bytes);
     }
     if (dtype != NULL && dtype->dtype >= 0 && ndim <= VMT_TENSOR_DIMS_MAX && elems > 0) {
-        if ((data_begin + begin) % dtype->bytes != 0) {
-            return vmt_fail(err, VMT_E_INVALID, "%s: tensor '%.*s' starts at byte %zu, not a multiple of %s's %u",
-                            st->path, shown(name), name.ptr, data_begin + begin, dtype->name, dtype->bytes);
-        }
         e->is_supported = true;
         e->tensor = (vmt_tensor){&st->file, data_begin + begin, (vmt_dtype)dtype->dtype, (uint32_t)ndim, {0}};
         memcpy(e->tensor.shape, dims, sizeof dims);

@@ -1,6 +1,7 @@
 /* tensor/safetensors.h: the header of one safetensors file: a tensor index over a mapped file.
  *
  * Layout: u64 header length, that many bytes of JSON {"name": {"dtype", "shape", "data_offsets"}}, tensor data.
+ * MLX writes the header unpadded: a tensor may start at any byte, and whoever reads it must not count on more.
  * Offsets and shapes of every tensor are checked here; a tensor whose dtype we can't compute with is only refused when
  * it is asked for, since checkpoints carry integer buffers nobody reads. */
 #ifndef VMT_TENSOR_SAFETENSORS_H

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VMETAL = os.environ.get("VMETAL", str(ROOT / "build/vmetal"))
-COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "tokenize", "fetch", "doctor",
-            "completion"]
+COMMANDS = ["serve", "chat", "complete", "launch", "bench serve", "bench throughput", "bench latency", "bench predict",
+            "tokenize", "fetch", "doctor", "completion"]
 
 
 def vmetal(*args, **kw):
@@ -77,7 +77,7 @@ def test_loopback_is_the_default_and_help_says_how_to_open():
     (["serve", "m", "--port", "banana"], '--port is "banana", it must be a whole number'),
     (["serve", "m", "--port", "70000"], "--port is 70000, allowed are 0 to 65535"),
     (["serve", "m", "-tp", "2"], "--tensor-parallel-size 2 is not available: one process serves one device"),
-    (["serve", "m", "--device", "metal"], "--device metal is not available: this build has the CPU backend only"),
+    (["serve", "m", "--device", "tpu"], "--device tpu is not available: devices are auto, cpu, metal, cuda and host"),
     (["serve", "m", "--scheduling-policy", "lifo"], '--scheduling-policy is "lifo"; choose fcfs or priority'),
     (["serve", "a", "b"], 'serve takes 1 MODEL, got also "b"'),
     (["serve", "m", "--config", "/nonexistent.yaml"], "/nonexistent.yaml"),

@@ -26,6 +26,7 @@ FORMATS = [
     ("Q4_K", T.Q4_K, 144, 256, [0, 2]),
     ("Q5_K", T.Q5_K, 176, 256, [0, 2]),
     ("Q6_K", T.Q6_K, 210, 256, [208]),
+    ("MXFP4", T.MXFP4, 17, 32, []),
 ]
 ELEMS = 1024
 
@@ -40,6 +41,8 @@ def main():
                 blocks = np.ascontiguousarray(values[:, 4 - block_bytes:])
             else:
                 blocks = rng.integers(0, 256, (num_blocks, block_bytes), dtype=np.uint8)
+            if name == "MXFP4":
+                blocks[:, 0] %= 250  # the exponents above are near infinity
             for at in f16_at:
                 f16 = (rng.standard_normal(num_blocks) * 2.0 ** rng.integers(-26, 4, num_blocks)).astype(np.float16)
                 blocks[:, at:at + 2] = f16.view(np.uint8).reshape(num_blocks, 2)

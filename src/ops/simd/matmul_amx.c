@@ -128,7 +128,8 @@ VMT_BODY void unpack_any(const vmt_mm_args *args, uint32_t panel, const unpacked
     case VMT_MM_5DM:
     case VMT_MM_5KM: unpack_panel(BITS_5, args, panel, quants, scales); break;
     case VMT_MM_6K: unpack_panel(BITS_6, args, panel, quants, scales); break;
-    case VMT_MM_8D: unpack_panel(BITS_8, args, panel, quants, scales); break;
+    case VMT_MM_8D:
+    case VMT_MM_8DM: unpack_panel(BITS_8, args, panel, quants, scales); break;
     default: unpack_panel(BITS_4, args, panel, quants, scales); break;
     }
 }

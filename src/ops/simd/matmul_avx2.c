@@ -184,6 +184,7 @@ void vmt_mm_quant_avx2(const vmt_mm_args *args, const vmt_mm_range *range, void 
     case VMT_MM_5KM: walk(BITS_5, true, args, range); break;
     case VMT_MM_6K: walk(BITS_6, false, args, range); break;
     case VMT_MM_8D: walk(BITS_8, false, args, range); break;
+    case VMT_MM_8DM: walk(BITS_8, true, args, range); break;
     default: VMT_ASSERT(!"a quantized format");
     }
 }

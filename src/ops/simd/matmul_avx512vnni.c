@@ -45,7 +45,7 @@ VMT_BODY void tile(const quant_bits bits, const bool has_min, const uint32_t cou
                 acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(s.d[0], dx), _mm512_cvtepi32_ps(low), acc[i]);
                 acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(s.d[1], dx), _mm512_cvtepi32_ps(high), acc[i]);
             } else {
-                __m512i dot = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(init[i]);
+                __m512i dot = has_min && bits != BITS_8 ? _mm512_setzero_si512() : _mm512_set1_epi32(init[i]);
                 dot = dot16(dot16(dot, q, xi), q + 4, xi + 16);
                 acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(s.d[0], dx), _mm512_cvtepi32_ps(dot), acc[i]);
                 if (has_min) acc[i] = _mm512_fmadd_ps(s.m, _mm512_set1_ps(sum[i]), acc[i]);
@@ -88,6 +88,7 @@ void vmt_mm_quant_avx512vnni(const vmt_mm_args *args, const vmt_mm_range *range,
     case VMT_MM_5KM: walk(BITS_5, true, args, range); break;
     case VMT_MM_6K: walk(BITS_6, false, args, range); break;
     case VMT_MM_8D: walk(BITS_8, false, args, range); break;
+    case VMT_MM_8DM: walk(BITS_8, true, args, range); break;
     default: VMT_ASSERT(!"a quantized format");
     }
 }

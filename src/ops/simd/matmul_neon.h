@@ -183,6 +183,7 @@ VMT_INLINE void neon_quant(const vmt_mm_args *args, const vmt_mm_range *range) {
     case VMT_MM_5KM: neon_walk(BITS_5, true, args, range); break;
     case VMT_MM_6K: neon_walk(BITS_6, false, args, range); break;
     case VMT_MM_8D: neon_walk(BITS_8, false, args, range); break;
+    case VMT_MM_8DM: neon_walk(BITS_8, true, args, range); break;
     default: VMT_ASSERT(!"a quantized format");
     }
 }

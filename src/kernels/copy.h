@@ -1,0 +1,19 @@
+/* kernels/copy.h: 16 bytes from device to threadgroup memory, behind the reader's back where the device can.
+ *
+ *   copy_16(to, from) ... copy_commit();  ...  copy_wait<N>();  threadgroup_barrier(...)
+ *
+ * copy_wait<N>: all but this thread's last N commits have arrived.  Both addresses are multiples of 16.
+ * Apple and the host copy at once; CUDA (backend/cuda/copy.h) in the background. */
+#ifndef VMT_KERNELS_COPY_H
+#define VMT_KERNELS_COPY_H
+
+#include <metal_stdlib>
+using namespace metal;
+
+template <typename T> METAL_FUNC void copy_16(threadgroup T *to, const device T *from) {
+    *(threadgroup uint4 *)to = *(const device uint4 *)from;
+}
+METAL_FUNC void copy_commit() {}
+template <int N> METAL_FUNC void copy_wait() {}
+
+#endif

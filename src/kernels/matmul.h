@@ -1,0 +1,83 @@
+/* kernels/matmul.h: what matvec, matmul_few and matmul_tiled share: their buffers, which rows of which weight a block
+ * has, how x is read, and what is done with a sum.
+ *
+ *   data_i, scales_i, biases_i   of up to three weights (tensor/matrix.h); an absent one is never read
+ *   x          [.., x_stride]    T       unless VMT_MATMUL_HAS_NORM
+ *   hidden     [.., x_stride]    float   with it: the residual stream, and
+ *   norm_weight [cols]           float
+ *   row_ids    [num_rows]        int     row i of x or hidden is the row_ids[i]th
+ *   bias       [sum of rows]     float
+ *   out        [.., out_stride]  T       STORE, GATED
+ *                                float   RESIDUAL, LOGITS
+ *
+ * A fused norm costs no pass of its own: x * norm_weight is multiplied, the squares of x are summed on the way, and the
+ * sums are scaled at the end. */
+#ifndef VMT_KERNELS_MATMUL_H
+#define VMT_KERNELS_MATMUL_H
+
+#include "kernels/activation.h"
+#include "kernels/load.h"
+#include "kernels/matmul_kargs.h"
+
+/* A block's weight and its rows there. */
+struct matmul_block {
+    uint weight_idx, first_row, num_rows; /* num_rows: of the weight */
+    uint out_column;                      /* of the weight's row 0 */
+};
+
+METAL_FUNC matmul_block matmul_find_block(constant vmt_matmul_kargs &args, uint block_idx, uint rows_per_block) {
+    matmul_block b;
+    b.weight_idx = block_idx < args.begin_1 ? 0 : block_idx < args.begin_2 ? 1 : 2;
+    uint begin = b.weight_idx == 0 ? 0 : b.weight_idx == 1 ? args.begin_1 : args.begin_2;
+    b.first_row = (block_idx - begin) * rows_per_block;
+    b.num_rows = b.weight_idx == 0 ? args.rows_0 : b.weight_idx == 1 ? args.rows_1 : args.rows_2;
+    b.out_column = args.out_column + (b.weight_idx > 0 ? args.rows_0 : 0) + (b.weight_idx > 1 ? args.rows_1 : 0);
+    return b;
+}
+
+/* The segment's values of one row of x; with a norm times its weight, and the squares go to *squares. */
+template <typename F, typename T>
+METAL_FUNC void matmul_load_x(constant vmt_matmul_kargs &args, const device T *x, const device float *hidden,
+                              const device float *norm_weight, ulong row_base, uint segment, thread float *values,
+                              thread float *squares) {
+    uint column = F::column(segment);
+    if ((args.flags & VMT_MATMUL_HAS_NORM) != 0) {
+#pragma unroll
+        for (uint i = 0; i < F::VALUES; i += 4) {
+            float4 h = load4(hidden + row_base + column + F::at(i)), w = load4(norm_weight + column + F::at(i));
+            for (uint j = 0; j < 4; j++) {
+                *squares = fma(h[j], h[j], *squares);
+                values[i + j] = h[j] * w[j];
+            }
+        }
+    } else {
+#pragma unroll
+        for (uint i = 0; i < F::VALUES; i += 4) {
+            float4 v = load4(x + row_base + column + F::at(i));
+            for (uint j = 0; j < 4; j++) values[i + j] = v[j];
+        }
+    }
+}
+
+METAL_FUNC float matmul_norm_scale(constant vmt_matmul_kargs &args, float squares) {
+    return (args.flags & VMT_MATMUL_HAS_NORM) != 0 ? precise::rsqrt(squares / float(args.cols) + args.norm_eps)
+                                                   : 1.0f;
+}
+
+METAL_FUNC float matmul_bias(constant vmt_matmul_kargs &args, const device float *bias, uint column) {
+    return (args.flags & VMT_MATMUL_HAS_BIAS) != 0 ? bias[column] : 0.0f;
+}
+
+/* v: the sum with its bias, of this row and column of out. */
+template <typename T>
+METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column, float v) {
+    ulong at = ulong(row) * args.out_stride + column;
+    if (args.kind == VMT_MATMUL_RESIDUAL)
+        ((device float *)out)[at] += args.scale * v;
+    else if (args.kind == VMT_MATMUL_LOGITS)
+        ((device float *)out)[at] = args.scale * v;
+    else
+        ((device T *)out)[at] = T(args.scale * v);
+}
+
+#endif

@@ -1,0 +1,98 @@
+#include "ops/gpu_check_rig.h"
+
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ALIGN        256u
+#define STEP_WAIT_NS UINT64_C(60000000000)
+
+void vmt_gpu_check_name(vmt_gpu_check_rig *rig, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(rig->name, sizeof rig->name, fmt, args);
+    va_end(args);
+}
+
+bool vmt_gpu_check_wants_type(const vmt_gpu_check_rig *rig, vmt_dtype type) {
+    return rig->selection->type == VMT_NUM_DTYPES || rig->selection->type == type;
+}
+
+/* ---- tensors */
+
+vmt_tensor vmt_gpu_check_zeros(vmt_gpu_check_rig *rig, vmt_dtype dtype, uint64_t rows, uint64_t cols) {
+    vmt_tensor t = {&rig->memory, rig->used, dtype, 2, {rows, cols}};
+    size_t bytes = vmt_tensor_bytes(&t);
+    VMT_ASSERT(bytes <= rig->memory.bytes - rig->used);
+    memset(vmt_tensor_data(&t), 0, bytes);
+    rig->used = (rig->used + bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    return t;
+}
+
+vmt_tensor vmt_gpu_check_random(vmt_gpu_check_rig *rig, vmt_dtype dtype, uint64_t rows, uint64_t cols, double low,
+                                double high) {
+    vmt_tensor t = vmt_gpu_check_zeros(rig, dtype, rows, cols);
+    for (uint64_t i = 0; i < rows * cols; i++) {
+        double unit = (double)(vmt_splitmix64(&rig->rng) >> 11) * 0x1p-53;
+        vmt_gpu_check_put(&t, i, low + (high - low) * unit);
+    }
+    return t;
+}
+
+double vmt_gpu_check_at(const vmt_tensor *tensor, uint64_t idx) {
+    const void *data = vmt_tensor_data(tensor);
+    switch (tensor->dtype) {
+    case VMT_F32: return (double)((const float *)data)[idx];
+    case VMT_F16: return (double)vmt_f16_to_f32(((const uint16_t *)data)[idx]);
+    case VMT_BF16: return (double)vmt_bf16_to_f32(((const uint16_t *)data)[idx]);
+    case VMT_I32: return (double)((const int32_t *)data)[idx];
+    case VMT_I8: return (double)((const int8_t *)data)[idx];
+    default: VMT_ASSERT(!"a type that checks know"); return 0;
+    }
+}
+
+void vmt_gpu_check_put(const vmt_tensor *tensor, uint64_t idx, double value) {
+    void *data = vmt_tensor_data(tensor);
+    switch (tensor->dtype) {
+    case VMT_F32: ((float *)data)[idx] = (float)value; break;
+    case VMT_F16: ((uint16_t *)data)[idx] = vmt_f32_to_f16((float)value); break;
+    case VMT_BF16: ((uint16_t *)data)[idx] = vmt_f32_to_bf16((float)value); break;
+    case VMT_I32: ((int32_t *)data)[idx] = (int32_t)value; break;
+    case VMT_I8: ((int8_t *)data)[idx] = (int8_t)value; break;
+    default: VMT_ASSERT(!"a type that checks know");
+    }
+}
+
+/* ---- running */
+
+static void note_kernels(vmt_gpu_check_rig *rig, const uint32_t *counts) {
+    rig->num_kernels = vmt_gpu_program_kernels(rig->program, counts, rig->kernels, VMT_COUNT(rig->kernels));
+    VMT_ASSERT(rig->num_kernels <= VMT_COUNT(rig->kernels));
+    for (uint32_t i = 0; i < rig->num_kernels; i++) {
+        for (uint32_t k = 0; k < vmt_kernel_count(); k++) {
+            if (vmt_kernel_at(k) == rig->kernels[i]) rig->has_run[k] = 1;
+        }
+    }
+}
+
+vmt_status vmt_gpu_check_replay(vmt_gpu_check_rig *rig, const uint32_t *counts, vmt_err *err) {
+    uint64_t ticket;
+    VMT_TRY(vmt_gpu_begin(rig->gpu, err));
+    vmt_gpu_program_replay(rig->program, counts);
+    note_kernels(rig, counts);
+    VMT_TRY(vmt_gpu_commit(rig->gpu, &ticket, err));
+    return vmt_gpu_wait(rig->gpu, ticket, STEP_WAIT_NS, err);
+}
+
+void vmt_gpu_check_tolerate(vmt_gpu_check_rig *rig, vmt_dtype type) {
+    rig->tolerance = type == VMT_F32 ? 1e-3 : type == VMT_F16 ? 1.5e-2 : 3e-2;
+}
+
+void vmt_gpu_check_compare(vmt_gpu_check_rig *rig, double got, double want) {
+    double off = fabs(got - want) / (1 + fabs(want));
+    if (isnan(off)) off = INFINITY;
+    rig->worst = fmax(rig->worst, off);
+}
