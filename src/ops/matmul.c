@@ -132,8 +132,9 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
     uint32_t items = num_row_blocks * run.num_panels;
     /* Many rows make an item long, so that its weight bytes count for more. */
     size_t item_bytes = run.mm.layout.bytes * VMT_MAX(run.block_rows / VMT_MM_PANEL, 1);
-    /* Kernels of plain floats and pairs take up to four panels at once. */
-    uint32_t grain_min = w->kind->class == VMT_MM_QUANTS ? 1 : 4,
+    /* Kernels of plain floats and pairs take up to four panels at once, that of many quantized rows a group. */
+    uint32_t group = args->num_rows > VMT_MM_STREAM_ROWS ? vmt_mm_amx_group(&run.mm) : 1,
+             grain_min = w->kind->class == VMT_MM_QUANTS ? group : 4,
              grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
     bool is_even = items / grain < CHUNKS_MIN * be->num_workers;
     return vmt_launch_run(be, &(vmt_launch){
