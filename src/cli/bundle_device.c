@@ -2,6 +2,8 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/log.h"
+#include "cli/environment.h"
+#include "hub/storage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,14 +28,22 @@ static const char *auto_device(void) {
 #endif
 }
 
+/* CUDA's compiler takes a minute for a model's kernels: what it makes is kept. */
+static const char *driver_of(const vmt_bundle *bundle, vmt_str name) {
+    if (!vmt_str_eq_c(name, "cuda")) return vmt_arena_printf(bundle->arena, "%.*s", VMT_STR_ARG(name)).ptr;
+    const char *folder = vmt_environment_cache(bundle->arena, "kernels");
+    vmt_err err = {0};
+    if (vmt_make_folders(folder, &err) == VMT_OK) return vmt_arena_printf(bundle->arena, "cuda:%s", folder).ptr;
+    vmt_log_warn("event=no_kernel_cache reason=\"%s\" note=\"kernels are compiled at each start\"", err.msg);
+    return "cuda";
+}
+
 vmt_status vmt_bundle_open_device(vmt_bundle *bundle, const vmt_bundle_options *options, vmt_err *err) {
     bool is_auto = options->device.len == 0 || vmt_str_eq_c(options->device, "auto");
     vmt_str name = is_auto ? vmt_str_from(auto_device()) : options->device;
     vmt_err why = {0};
     if (!vmt_str_eq_c(name, "cpu")) {
-        char driver[16];
-        snprintf(driver, sizeof driver, "%.*s", VMT_STR_ARG(name));
-        if (vmt_gpu_open(&bundle->gpu, driver, &why) == VMT_OK) return VMT_OK;
+        if (vmt_gpu_open(&bundle->gpu, driver_of(bundle, name), &why) == VMT_OK) return VMT_OK;
         if (!is_auto) {
             return vmt_fail_param(err, VMT_E_UNSUPPORTED, "--device", "%.150s; --device cpu runs without a GPU",
                                   why.msg);

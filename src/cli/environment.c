@@ -6,17 +6,26 @@ vmt_str vmt_environment_get(const char *name) {
     return vmt_str_from(getenv(name));
 }
 
-vmt_hub_config vmt_environment_hub(vmt_arena *arena) {
-    vmt_str home = vmt_environment_get("HOME"), cache = vmt_environment_get("XDG_CACHE_HOME");
-    vmt_str hf = vmt_environment_get("HF_HOME"), index = vmt_environment_get("PIP_INDEX_URL");
-    if (home.len == 0) home = VMT_STR("/tmp");
-    vmt_hub_config config = {0};
+static vmt_str home_dir(void) {
+    vmt_str home = vmt_environment_get("HOME");
+    return home.len > 0 ? home : VMT_STR("/tmp");
+}
+
+const char *vmt_environment_cache(vmt_arena *arena, const char *name) {
+    vmt_str home = home_dir(), cache = vmt_environment_get("XDG_CACHE_HOME");
 #if defined(__APPLE__)
     vmt_str base = cache.len > 0 ? cache : vmt_arena_printf(arena, "%.*s/Library/Caches", VMT_STR_ARG(home));
 #else
     vmt_str base = cache.len > 0 ? cache : vmt_arena_printf(arena, "%.*s/.cache", VMT_STR_ARG(home));
 #endif
-    config.cache_dir = vmt_arena_printf(arena, "%.*s/vmetal/models", VMT_STR_ARG(base)).ptr;
+    return vmt_arena_printf(arena, "%.*s/vmetal/%s", VMT_STR_ARG(base), name).ptr;
+}
+
+vmt_hub_config vmt_environment_hub(vmt_arena *arena) {
+    vmt_str home = home_dir();
+    vmt_str hf = vmt_environment_get("HF_HOME"), index = vmt_environment_get("PIP_INDEX_URL");
+    vmt_hub_config config = {0};
+    config.cache_dir = vmt_environment_cache(arena, "models");
     config.hf_home =
         hf.len > 0 ? hf.ptr : vmt_arena_printf(arena, "%.*s/.cache/huggingface", VMT_STR_ARG(home)).ptr;
     config.index_url = index.len > 0 ? index.ptr : NULL;
