@@ -237,6 +237,8 @@ def main():
     for name in options.only.split(","):
         say(f"--- {name}")
         STAGES[name](options, env)
+        if name == "build" and failures:
+            break
     say(f"{len(failures)} failed" + "".join(f"; {f}" for f in failures))
     with (options.out / "report.txt").open("a") as file:
         file.write("\n".join(report) + "\n")

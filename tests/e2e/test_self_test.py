@@ -56,7 +56,7 @@ def test_prediction_is_labelled_and_adds_up():
 def test_prediction_of_a_shape_without_weights(tmp_path):
     subprocess.run([sys.executable, ROOT / "bench/make_shapes.py", tmp_path, "llama-3.1-8b", "Q4_K"], check=True,
                    stdout=subprocess.DEVNULL)
-    done = vmetal("bench", "predict", tmp_path / "llama-3.1-8b.Q4_K.gguf", "--context", 200)
+    done = vmetal("bench", "predict", tmp_path / "llama-3.1-8b.Q4_K.gguf", "--context", 100)
     assert done.returncode == 0, done.stderr
     assert "6 per layer in 32 layers" in done.stdout
     subprocess.run([sys.executable, ROOT / "bench/make_shapes.py", tmp_path, "llama-3.3-70b", "Q8_0"], check=True,
