@@ -251,8 +251,9 @@ void test_api_abort_all(test_api *a) {
 
 void test_api_wait_idle(vmt_test *t, test_api *a) {
     for (uint32_t ms = 0; ms < IDLE_WAIT_MS; ms += 5) {
-        vmt_sched_stats s = vmt_engine_get_stats(a->engine).sched;
-        if (s.num_blocks_used == 0 && s.num_running == 0 && s.num_waiting == 0) return;
+        vmt_engine_stats stats = vmt_engine_get_stats(a->engine);
+        const vmt_sched_stats *s = &stats.sched;
+        if (stats.num_live == 0 && s->num_blocks_used == 0 && s->num_running == 0 && s->num_waiting == 0) return;
         client_sleep_ms(5);
     }
     vmt_test_fail(t, __FILE__, __LINE__, "the engine still runs something");

@@ -313,6 +313,7 @@ vmt_engine_stats vmt_engine_get_stats(vmt_engine *engine) {
     pthread_mutex_lock(&engine->stats_lock);
     vmt_engine_stats stats = engine->stats;
     pthread_mutex_unlock(&engine->stats_lock);
+    stats.num_live = atomic_load(&engine->num_live_seqs);
     return stats;
 }
 

@@ -135,6 +135,7 @@ typedef struct vmt_engine_stats { /* a consistent snapshot, any thread */
     uint64_t num_allocations; /* on the engine thread in steps without arrivals or ends; counted in test builds */
     uint64_t iteration_tokens_buckets[16]; /* counts at VMT_ITERATION_BUCKETS' bounds, last: above */
     bool is_dead;                          /* the model failed for good */
+    uint32_t num_live; /* sequences submitted and not ended, whether or not the engine has seen them yet */
 } vmt_engine_stats;
 vmt_engine_stats vmt_engine_get_stats(vmt_engine *engine);
 /* Forgets cached prefixes of blocks not in use; asynchronous. */
