@@ -1,10 +1,11 @@
 #include "api/response_store.h"
+#include "base/recency.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 struct entry {
-    struct entry *newer, *older;
+    vmt_recency_link use;
     vmt_str id, items, object; /* in bytes */
     size_t num_bytes;
     char bytes[];
@@ -12,7 +13,7 @@ struct entry {
 
 struct vmt_response_store {
     pthread_mutex_t mutex;
-    struct entry *newest, *oldest; /* under mutex, as all below it */
+    vmt_recency uses; /* under mutex, as all below it */
     uint32_t num_entries;
     size_t num_bytes;
 };
@@ -23,51 +24,28 @@ vmt_response_store *vmt_response_store_create(void) {
     return store;
 }
 
-static void unlink_entry(vmt_response_store *store, struct entry *entry) {
-    if (entry->newer) {
-        entry->newer->older = entry->older;
-    } else {
-        store->newest = entry->older;
-    }
-    if (entry->older) {
-        entry->older->newer = entry->newer;
-    } else {
-        store->oldest = entry->newer;
-    }
-    entry->newer = entry->older = NULL;
-    store->num_entries--;
-    store->num_bytes -= entry->num_bytes;
-}
-
-static void link_newest(vmt_response_store *store, struct entry *entry) {
-    entry->newer = NULL;
-    entry->older = store->newest;
-    if (store->newest) {
-        store->newest->newer = entry;
-    } else {
-        store->oldest = entry;
-    }
-    store->newest = entry;
-    store->num_entries++;
-    store->num_bytes += entry->num_bytes;
+static struct entry *entry_of(vmt_recency_link *use) {
+    return VMT_RECENCY_ENTRY(use, struct entry, use);
 }
 
 static void drop(vmt_response_store *store, struct entry *entry) {
-    unlink_entry(store, entry);
+    vmt_recency_remove(&store->uses, &entry->use);
+    store->num_entries--;
+    store->num_bytes -= entry->num_bytes;
     free(entry);
 }
 
 void vmt_response_store_destroy(vmt_response_store *store) {
     if (!store) return;
-    while (store->newest) drop(store, store->newest);
+    while (store->uses.oldest) drop(store, entry_of(store->uses.oldest));
     pthread_mutex_destroy(&store->mutex);
     free(store);
 }
 
 /* The list is short enough to be walked: 1024 compared ids are a few microseconds. */
 static struct entry *find(const vmt_response_store *store, vmt_str id) {
-    for (struct entry *entry = store->newest; entry; entry = entry->older) {
-        if (vmt_str_eq(entry->id, id)) return entry;
+    for (vmt_recency_link *use = store->uses.newest; use; use = use->older) {
+        if (vmt_str_eq(entry_of(use)->id, id)) return entry_of(use);
     }
     return NULL;
 }
@@ -92,9 +70,11 @@ void vmt_response_store_put(vmt_response_store *store, vmt_str id, vmt_str items
     pthread_mutex_lock(&store->mutex);
     struct entry *old = find(store, id);
     if (old) drop(store, old);
-    link_newest(store, entry);
+    vmt_recency_add(&store->uses, &entry->use);
+    store->num_entries++;
+    store->num_bytes += num_bytes;
     while (store->num_entries > VMT_RESPONSES_KEPT_MAX || store->num_bytes > VMT_RESPONSES_KEPT_BYTES_MAX) {
-        drop(store, store->oldest);
+        drop(store, entry_of(store->uses.oldest));
     }
     pthread_mutex_unlock(&store->mutex);
 }
@@ -103,8 +83,7 @@ bool vmt_response_store_get(vmt_response_store *store, vmt_str id, vmt_buf *item
     pthread_mutex_lock(&store->mutex);
     struct entry *entry = find(store, id);
     if (entry) {
-        unlink_entry(store, entry);
-        link_newest(store, entry);
+        vmt_recency_touch(&store->uses, &entry->use);
         if (items) vmt_buf_append(items, entry->items);
         if (object) vmt_buf_append(object, entry->object);
     }

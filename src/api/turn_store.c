@@ -1,4 +1,5 @@
 #include "api/turn_store.h"
+#include "base/recency.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 
 struct entry {
     vmt_turn turn; /* first */
-    struct entry *newer, *older;
+    vmt_recency_link use;
     struct entry *next; /* in its bucket, newest first */
     size_t num_bytes;
     uint32_t num_refs; /* the store's own among them */
@@ -16,8 +17,8 @@ struct entry {
 
 struct vmt_turn_store {
     pthread_mutex_t mutex;
-    vmt_hash_key key;              /* constant */
-    struct entry *newest, *oldest; /* under mutex, as all below it */
+    vmt_hash_key key; /* constant */
+    vmt_recency uses; /* under mutex, as all below it */
     struct entry *buckets[NUM_BUCKETS];
     size_t num_bytes;
 };
@@ -38,42 +39,22 @@ static void unref(struct entry *entry) {
     if (--entry->num_refs == 0) free(entry);
 }
 
-static void unlink_age(vmt_turn_store *store, struct entry *entry) {
-    if (entry->newer) {
-        entry->newer->older = entry->older;
-    } else {
-        store->newest = entry->older;
-    }
-    if (entry->older) {
-        entry->older->newer = entry->newer;
-    } else {
-        store->oldest = entry->newer;
-    }
-}
-
-static void link_newest(vmt_turn_store *store, struct entry *entry) {
-    entry->newer = NULL;
-    entry->older = store->newest;
-    if (store->newest) {
-        store->newest->newer = entry;
-    } else {
-        store->oldest = entry;
-    }
-    store->newest = entry;
-}
-
 static void drop(vmt_turn_store *store, struct entry *entry) {
     struct entry **at = bucket_of(store, entry->turn.key);
     while (*at != entry) at = &(*at)->next;
     *at = entry->next;
-    unlink_age(store, entry);
+    vmt_recency_remove(&store->uses, &entry->use);
     store->num_bytes -= entry->num_bytes;
     unref(entry);
 }
 
+static struct entry *oldest(const vmt_turn_store *store) {
+    return VMT_RECENCY_ENTRY(store->uses.oldest, struct entry, use);
+}
+
 void vmt_turn_store_destroy(vmt_turn_store *store) {
     if (!store) return;
-    while (store->newest) drop(store, store->newest);
+    while (store->uses.oldest) drop(store, oldest(store));
     pthread_mutex_destroy(&store->mutex);
     free(store);
 }
@@ -94,9 +75,9 @@ void vmt_turn_store_put(vmt_turn_store *store, const vmt_turn *turn) {
     }
     entry->next = *bucket_of(store, turn->key);
     *bucket_of(store, turn->key) = entry;
-    link_newest(store, entry);
+    vmt_recency_add(&store->uses, &entry->use);
     store->num_bytes += num_bytes;
-    while (store->num_bytes > VMT_TURNS_KEPT_BYTES_MAX) drop(store, store->oldest);
+    while (store->num_bytes > VMT_TURNS_KEPT_BYTES_MAX) drop(store, oldest(store));
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -106,8 +87,7 @@ uint32_t vmt_turn_store_find(vmt_turn_store *store, uint64_t key, const vmt_turn
     for (struct entry *entry = *bucket_of(store, key); entry && count < VMT_TURNS_ALIKE_MAX; entry = entry->next) {
         if (entry->turn.key != key) continue;
         entry->num_refs++;
-        unlink_age(store, entry);
-        link_newest(store, entry);
+        vmt_recency_touch(&store->uses, &entry->use);
         found[count++] = &entry->turn;
     }
     pthread_mutex_unlock(&store->mutex);

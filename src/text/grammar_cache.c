@@ -4,6 +4,7 @@
  * to another request's work, and it happens once per grammar at most. */
 #include "json/json.h"
 #include "text/grammar_private.h"
+#include "base/recency.h"
 
 #include <stdlib.h>
 
@@ -13,14 +14,15 @@ struct entry {
     vmt_hash128 key;
     vmt_grammar *grammar;
     size_t bytes;
-    struct entry *newer, *older, *next;
+    vmt_recency_link use;
+    struct entry *next; /* in its bucket */
 };
 
 struct vmt_grammar_cache {
     pthread_mutex_t lock;
     vmt_hash_key seed;
     size_t bytes, bytes_max;
-    struct entry *newest, *oldest;
+    vmt_recency uses;
     struct entry *buckets[NUM_BUCKETS];
 };
 
@@ -33,40 +35,23 @@ vmt_grammar_cache *vmt_grammar_cache_create(size_t bytes_max) {
     return cache;
 }
 
-static void unlink_use(vmt_grammar_cache *cache, struct entry *e) {
-    if (e->newer)
-        e->newer->older = e->older;
-    else
-        cache->newest = e->older;
-    if (e->older)
-        e->older->newer = e->newer;
-    else
-        cache->oldest = e->newer;
-}
-
-static void link_newest(vmt_grammar_cache *cache, struct entry *e) {
-    e->newer = NULL;
-    e->older = cache->newest;
-    if (cache->newest)
-        cache->newest->newer = e;
-    else
-        cache->oldest = e;
-    cache->newest = e;
-}
-
 static void evict(vmt_grammar_cache *cache, struct entry *e) {
     struct entry **at = &cache->buckets[e->key.lo % NUM_BUCKETS];
     while (*at != e) at = &(*at)->next;
     *at = e->next;
-    unlink_use(cache, e);
+    vmt_recency_remove(&cache->uses, &e->use);
     cache->bytes -= e->bytes;
     vmt_grammar_release(e->grammar);
     free(e);
 }
 
+static struct entry *oldest(const vmt_grammar_cache *cache) {
+    return VMT_RECENCY_ENTRY(cache->uses.oldest, struct entry, use);
+}
+
 void vmt_grammar_cache_destroy(vmt_grammar_cache *cache) {
     if (!cache) return;
-    while (cache->oldest) evict(cache, cache->oldest);
+    while (cache->uses.oldest) evict(cache, oldest(cache));
     pthread_mutex_destroy(&cache->lock);
     free(cache);
 }
@@ -132,8 +117,7 @@ static vmt_grammar *find(vmt_grammar_cache *cache, vmt_hash128 key) {
     struct entry *e = look_up(cache, key);
     if (e) {
         grammar = vmt_grammar_acquire(e->grammar);
-        unlink_use(cache, e);
-        link_newest(cache, e);
+        vmt_recency_touch(&cache->uses, &e->use);
     }
     pthread_mutex_unlock(&cache->lock);
     return grammar;
@@ -149,11 +133,11 @@ static void put(vmt_grammar_cache *cache, vmt_hash128 key, vmt_grammar *grammar)
     if (look_up(cache, key)) {
         free(e);
     } else {
-        while (cache->bytes + bytes > cache->bytes_max) evict(cache, cache->oldest);
+        while (cache->bytes + bytes > cache->bytes_max) evict(cache, oldest(cache));
         vmt_grammar_acquire(grammar);
         e->next = cache->buckets[key.lo % NUM_BUCKETS];
         cache->buckets[key.lo % NUM_BUCKETS] = e;
-        link_newest(cache, e);
+        vmt_recency_add(&cache->uses, &e->use);
         cache->bytes += bytes;
     }
     pthread_mutex_unlock(&cache->lock);
