@@ -28,7 +28,7 @@ vmt_tensor vmt_test_rig_random(vmt_test_rig *rig, vmt_dtype dtype, uint64_t rows
     vmt_tensor tensor = vmt_test_rig_zeros(rig, dtype, rows, cols);
     for (uint64_t i = 0; i < rows * cols; i++) {
         double x = 2 * vmt_rng_uniform(rig->t->seed, rig->num_buffers, i) - 1;
-        vmt_test_put(&tensor, i, dtype == VMT_I8 ? rint(127 * x) : x);
+        vmt_tensor_put(&tensor, i, dtype == VMT_I8 ? rint(127 * x) : x);
     }
     return tensor;
 }
@@ -39,37 +39,13 @@ vmt_tensor vmt_test_rig_ints(vmt_test_rig *rig, const void *data, uint64_t rows,
     return tensor;
 }
 
-double vmt_test_at(const vmt_tensor *tensor, uint64_t idx) {
-    const void *data = vmt_tensor_data(tensor);
-    switch (tensor->dtype) {
-    case VMT_F32: return (double)((const float *)data)[idx];
-    case VMT_F16: return (double)vmt_f16_to_f32(((const uint16_t *)data)[idx]);
-    case VMT_BF16: return (double)vmt_bf16_to_f32(((const uint16_t *)data)[idx]);
-    case VMT_I32: return (double)((const int32_t *)data)[idx];
-    case VMT_I8: return (double)((const int8_t *)data)[idx];
-    default: VMT_ASSERT(!"a type that tests know"); return 0;
-    }
-}
-
-void vmt_test_put(const vmt_tensor *tensor, uint64_t idx, double value) {
-    void *data = vmt_tensor_data(tensor);
-    switch (tensor->dtype) {
-    case VMT_F32: ((float *)data)[idx] = (float)value; break;
-    case VMT_F16: ((uint16_t *)data)[idx] = vmt_f32_to_f16((float)value); break;
-    case VMT_BF16: ((uint16_t *)data)[idx] = vmt_f32_to_bf16((float)value); break;
-    case VMT_I32: ((int32_t *)data)[idx] = (int32_t)value; break;
-    case VMT_I8: ((int8_t *)data)[idx] = (int8_t)value; break;
-    default: VMT_ASSERT(!"a type that tests know");
-    }
-}
-
 void vmt_test_expect_close(vmt_test_rig *rig, const vmt_tensor *got, const double *want, const char *what) {
     double atol = got->dtype == VMT_F32 ? 2e-5 : got->dtype == VMT_F16 ? 1e-3 : 8e-3;
     double rtol = got->dtype == VMT_F32   ? 2e-5
                   : got->dtype == VMT_F16 ? 1e-3
                                           : 8e-3; /* of the type's own rounding */
     for (uint64_t i = 0; i < vmt_tensor_elems(got); i++) {
-        double x = vmt_test_at(got, i), off = fabs(x - want[i]);
+        double x = vmt_tensor_at(got, i), off = fabs(x - want[i]);
         if (!(off <= atol + rtol * fabs(want[i]))) {
             vmt_test_fail(rig->t, __FILE__, __LINE__, "%s: element %llu is %.9g, want %.9g", what,
                           (unsigned long long)i, x, want[i]);

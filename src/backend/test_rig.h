@@ -24,9 +24,6 @@ vmt_tensor vmt_test_rig_zeros(vmt_test_rig *rig, vmt_dtype dtype, uint64_t rows,
 vmt_tensor vmt_test_rig_random(vmt_test_rig *rig, vmt_dtype dtype, uint64_t rows, uint64_t cols);
 vmt_tensor vmt_test_rig_ints(vmt_test_rig *rig, const void *data, uint64_t rows, uint64_t cols);
 
-/* Of F32, F16, BF16, I32 and I8. */
-double vmt_test_at(const vmt_tensor *tensor, uint64_t idx);
-void vmt_test_put(const vmt_tensor *tensor, uint64_t idx, double value);
 /* Each element of got within atol + rtol * |want| of want [elements]; the tolerances of got's type. */
 void vmt_test_expect_close(vmt_test_rig *rig, const vmt_tensor *got, const double *want, const char *what);
 

@@ -28,7 +28,7 @@ static void check_act(vmt_test *t, vmt_dtype dtype, vmt_activation act, uint32_t
     for (uint32_t i = 0; i < rows; i++) { /* far out, where an exponential overflows, and near */
         for (uint32_t j = 0; j < cols; j++) {
             uint64_t at = (uint64_t)i * 2 * cols + j;
-            vmt_test_put(&args.gate_up, at, vmt_test_at(&args.gate_up, at) * (j % 7 == 0 ? 300 : 6));
+            vmt_tensor_put(&args.gate_up, at, vmt_tensor_at(&args.gate_up, at) * (j % 7 == 0 ? 300 : 6));
         }
     }
     vmt_err err = {0};
@@ -40,7 +40,7 @@ static void check_act(vmt_test *t, vmt_dtype dtype, vmt_activation act, uint32_t
         for (uint32_t j = 0; j < cols; j++) {
             uint64_t at = (uint64_t)i * 2 * cols + j;
             want[i * cols + j] =
-                act_ref(vmt_test_at(&args.gate_up, at), act) * vmt_test_at(&args.gate_up, at + cols);
+                act_ref(vmt_tensor_at(&args.gate_up, at), act) * vmt_tensor_at(&args.gate_up, at + cols);
         }
     }
     char what[64];
@@ -77,8 +77,8 @@ static void check_gather(vmt_test *t, vmt_dtype dtype, uint32_t cols, bool has_i
     vmt_test_rig_run(&rig, counts);
     for (uint64_t i = 0; i < ROWS; i++) {
         for (uint64_t j = 0; j < cols; j++) {
-            double want = vmt_test_at(&args.x, (has_ids ? (uint64_t)ids[i] : i) * cols + j);
-            vmt_expect(t, vmt_test_at(&args.out, i * cols + j) == want);
+            double want = vmt_tensor_at(&args.x, (has_ids ? (uint64_t)ids[i] : i) * cols + j);
+            vmt_expect(t, vmt_tensor_at(&args.out, i * cols + j) == want);
         }
     }
     vmt_test_rig_close(&rig);

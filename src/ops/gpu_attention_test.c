@@ -49,14 +49,14 @@ static void fill_position(vmt_test *t, const struct scene *s, const vmt_gpu_kv *
     for (uint32_t h = 0; h < s->kv_heads; h++) {
         uint64_t head = slot * s->kv_heads + h;
         if (s->is_i8) {
-            vmt_test_put(&kv->k_scale, head, 0.008 * (1.5 + content(t, 5, seq, position, h)));
-            vmt_test_put(&kv->v_scale, head, 0.008 * (1.5 + content(t, 6, seq, position, h)));
+            vmt_tensor_put(&kv->k_scale, head, 0.008 * (1.5 + content(t, 5, seq, position, h)));
+            vmt_tensor_put(&kv->v_scale, head, 0.008 * (1.5 + content(t, 6, seq, position, h)));
         }
         for (uint32_t d = 0; d < s->dim; d++) {
             double k = content(t, 1, seq, position, h * s->dim + d),
                    v = content(t, 2, seq, position, h * s->dim + d);
-            vmt_test_put(&kv->k, head * s->dim + d, s->is_i8 ? rint(127 * k) : k);
-            vmt_test_put(&kv->v, head * s->dim + d, s->is_i8 ? rint(127 * v) : v);
+            vmt_tensor_put(&kv->k, head * s->dim + d, s->is_i8 ? rint(127 * k) : k);
+            vmt_tensor_put(&kv->v, head * s->dim + d, s->is_i8 ? rint(127 * v) : v);
         }
     }
 }
@@ -97,8 +97,8 @@ static void make_rows(struct rig *r, const struct scene *s) {
         for (uint32_t row = r->cu_seqlens_q[i]; row < r->cu_seqlens_q[i + 1]; row++) {
             uint32_t position = s->seq_lens[i] - (r->cu_seqlens_q[i + 1] - row);
             for (uint32_t c = 0; c < cols; c++) {
-                vmt_test_put(&r->args.q, (uint64_t)row * cols + c, content(r->base.t, 3, i, position, c));
-                vmt_test_put(&r->args.out, (uint64_t)row * cols + c, 77);
+                vmt_tensor_put(&r->args.q, (uint64_t)row * cols + c, content(r->base.t, 3, i, position, c));
+                vmt_tensor_put(&r->args.out, (uint64_t)row * cols + c, 77);
             }
         }
     }
@@ -161,8 +161,8 @@ static void run_scene(struct rig *r, vmt_test *t, const struct scene *s) {
 
 /* One element of a cache, as its type has it. */
 static double cached(const struct scene *s, const vmt_gpu_kv *kv, bool is_v, uint64_t head, uint32_t d) {
-    double x = vmt_test_at(is_v ? &kv->v : &kv->k, head * s->dim + d);
-    return s->is_i8 ? x * vmt_test_at(is_v ? &kv->v_scale : &kv->k_scale, head) : x;
+    double x = vmt_tensor_at(is_v ? &kv->v : &kv->k, head * s->dim + d);
+    return s->is_i8 ? x * vmt_tensor_at(is_v ? &kv->v_scale : &kv->k_scale, head) : x;
 }
 
 static void row_ref(vmt_test *t, const struct rig *r, const struct scene *s, uint32_t seq, uint32_t row,
@@ -172,21 +172,21 @@ static void row_ref(vmt_test *t, const struct rig *r, const struct scene *s, uin
     uint32_t first = s->window > 0 && position + 1 > s->window ? position + 1 - s->window : 0;
     double *weights = VMT_ARENA_NEW(t->arena, double, position + 1);
     uint64_t *at = VMT_ARENA_NEW(t->arena, uint64_t, position + 1);
-    double max = s->has_sinks ? vmt_test_at(&a->sinks, head) : -1e300, sum = 0;
+    double max = s->has_sinks ? vmt_tensor_at(&a->sinks, head) : -1e300, sum = 0;
     for (uint32_t key = first; key <= position; key++) {
         uint64_t block =
-            (uint64_t)vmt_test_at(&a->block_tables, seq * a->block_tables.shape[1] + key / s->block_size);
+            (uint64_t)vmt_tensor_at(&a->block_tables, seq * a->block_tables.shape[1] + key / s->block_size);
         at[key] = (block * s->block_size + key % s->block_size) * s->kv_heads + head / (s->heads / s->kv_heads);
         double dot = 0;
         for (uint32_t d = 0; d < s->dim; d++) {
-            dot += vmt_test_at(&a->q, (uint64_t)row * cols + head * s->dim + d) *
+            dot += vmt_tensor_at(&a->q, (uint64_t)row * cols + head * s->dim + d) *
                    cached(s, &a->kv, false, at[key], d);
         }
         dot *= (double)a->scale;
         weights[key] = s->soft_cap > 0 ? (double)s->soft_cap * tanh(dot / (double)s->soft_cap) : dot;
         max = fmax(max, weights[key]);
     }
-    if (s->has_sinks) sum = exp(vmt_test_at(&a->sinks, head) - max);
+    if (s->has_sinks) sum = exp(vmt_tensor_at(&a->sinks, head) - max);
     for (uint32_t d = 0; d < s->dim; d++) out[d] = 0;
     for (uint32_t key = first; key <= position; key++) {
         double weight = exp(weights[key] - max);
@@ -213,7 +213,7 @@ static void check_scene(vmt_test *t, const struct scene *s) {
                 double max = 0;
                 for (uint32_t d = 0; d < s->dim; d++) max = fmax(max, fabs(want[d]));
                 for (uint32_t d = 0; d < s->dim; d++) {
-                    double got = vmt_test_at(&r.args.out, (uint64_t)row * cols + h * s->dim + d);
+                    double got = vmt_tensor_at(&r.args.out, (uint64_t)row * cols + h * s->dim + d);
                     if (fabs(got - want[d]) <= tolerance(s) * max) continue;
                     vmt_test_fail(
                         t, __FILE__, __LINE__,
@@ -224,7 +224,7 @@ static void check_scene(vmt_test *t, const struct scene *s) {
                 }
             }
             for (uint32_t c = s->heads * s->dim; c < cols; c++) {
-                vmt_expect_eq(t, vmt_test_at(&r.args.out, (uint64_t)row * cols + c), 77);
+                vmt_expect_eq(t, vmt_tensor_at(&r.args.out, (uint64_t)row * cols + c), 77);
             }
         }
     }

@@ -58,7 +58,7 @@ static void make_cache(vmt_gpu_check_rig *rig, struct scene *s, vmt_dtype kv_dty
     rig->used = end;
     s->args.block_tables = vmt_gpu_check_zeros(rig, VMT_I32, SEQS, STRIDE);
     for (uint32_t i = 0; i < SEQS * STRIDE; i++) { /* 7 and 40 have no common divisor */
-        vmt_gpu_check_put(&s->args.block_tables, i, 1 + i * 7 % (SEQS * STRIDE));
+        vmt_tensor_put(&s->args.block_tables, i, 1 + i * 7 % (SEQS * STRIDE));
     }
 }
 
@@ -78,8 +78,8 @@ static void make_lists(vmt_gpu_check_rig *rig, struct scene *s) {
 
 static double cached(const vmt_gpu_kv *kv, bool is_v, uint64_t head, uint32_t d) {
     const vmt_tensor *t = is_v ? &kv->v : &kv->k, *scales = is_v ? &kv->v_scale : &kv->k_scale;
-    double x = vmt_gpu_check_at(t, head * kv->layout.head_dim + d);
-    return scales->buffer != NULL ? x * vmt_gpu_check_at(scales, head) : x;
+    double x = vmt_tensor_at(t, head * kv->layout.head_dim + d);
+    return scales->buffer != NULL ? x * vmt_tensor_at(scales, head) : x;
 }
 
 static void compare_row(vmt_gpu_check_rig *rig, const struct scene *s, uint32_t seq, uint32_t row, uint32_t head) {
@@ -91,11 +91,10 @@ static void compare_row(vmt_gpu_check_rig *rig, const struct scene *s, uint32_t 
     uint64_t *at = VMT_ARENA_NEW(rig->arena, uint64_t, num_keys);
     double most = -INFINITY, sum = 0;
     for (uint32_t key = 0; key < num_keys; key++) {
-        uint64_t block = (uint64_t)vmt_gpu_check_at(&a->block_tables, seq * STRIDE + key / BLOCK_SIZE);
+        uint64_t block = (uint64_t)vmt_tensor_at(&a->block_tables, seq * STRIDE + key / BLOCK_SIZE);
         at[key] = (block * BLOCK_SIZE + key % BLOCK_SIZE) * KV_HEADS + head / s->group;
         for (uint32_t d = 0; d < s->dim; d++) {
-            weights[key] +=
-                vmt_gpu_check_at(&a->q, base + d) * cached(&a->kv, false, at[key], d) * (double)a->scale;
+            weights[key] += vmt_tensor_at(&a->q, base + d) * cached(&a->kv, false, at[key], d) * (double)a->scale;
         }
         most = fmax(most, weights[key]);
     }
@@ -105,7 +104,7 @@ static void compare_row(vmt_gpu_check_rig *rig, const struct scene *s, uint32_t 
         for (uint32_t d = 0; d < s->dim; d++) out[d] += weight * cached(&a->kv, true, at[key], d);
     }
     for (uint32_t d = 0; d < s->dim; d++) {
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&a->out, base + d), out[d] / sum);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&a->out, base + d), out[d] / sum);
     }
 }
 

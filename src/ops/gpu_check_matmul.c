@@ -146,9 +146,9 @@ static vmt_status run_matmul(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
     for (uint32_t n = 0; n < ROWS; n++) {
         vmt_matrix_row(&args.weights[0], n, w);
         for (uint32_t m = 0; m < num_rows; m++) {
-            double sum = vmt_gpu_check_at(&args.bias, n);
-            for (uint32_t k = 0; k < COLS; k++) sum += vmt_gpu_check_at(&args.x, m * COLS + k) * (double)w[k];
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, m * ROWS + n), sum);
+            double sum = vmt_tensor_at(&args.bias, n);
+            for (uint32_t k = 0; k < COLS; k++) sum += vmt_tensor_at(&args.x, m * COLS + k) * (double)w[k];
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, m * ROWS + n), sum);
         }
     }
     return VMT_OK;
@@ -172,15 +172,15 @@ static void compare_gated(vmt_gpu_check_rig *rig, const vmt_gpu_matmul_args *a, 
         for (uint32_t m = 0; m < num_rows; m++) {
             double squares = 0, sum[2] = {0, 0};
             for (uint32_t k = 0; k < COLS; k++) {
-                double x = vmt_gpu_check_at(&a->x, m * COLS + k);
+                double x = vmt_tensor_at(&a->x, m * COLS + k);
                 squares += x * x;
-                if (has_norm) x *= vmt_gpu_check_at(&a->norm_weight, k);
+                if (has_norm) x *= vmt_tensor_at(&a->norm_weight, k);
                 sum[0] += x * (double)gate[k];
                 sum[1] += x * (double)up[k];
             }
             double scale = has_norm ? 1 / sqrt(squares / COLS + (double)a->norm_eps) : 1;
             double want = silu(scale * sum[0]) * scale * sum[1];
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&a->out, m * ROWS + n), want);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&a->out, m * ROWS + n), want);
         }
     }
 }
@@ -225,9 +225,9 @@ static vmt_status run_residual(vmt_gpu_check_rig *rig, uint32_t regime, const st
         .out = vmt_gpu_check_random(rig, VMT_F32, num_rows, ROWS, -1, 1),
         .rows_max = num_rows,
     };
-    for (uint32_t m = 0; m < num_rows; m++) vmt_gpu_check_put(&args.row_ids, m, num_rows + 1 - m);
+    for (uint32_t m = 0; m < num_rows; m++) vmt_tensor_put(&args.row_ids, m, num_rows + 1 - m);
     double *had = VMT_ARENA_NEW(rig->arena, double, num_rows *ROWS);
-    for (uint32_t i = 0; i < num_rows * ROWS; i++) had[i] = vmt_gpu_check_at(&args.out, i);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) had[i] = vmt_tensor_at(&args.out, i);
     VMT_TRY(vmt_gpu_matmul(rig->program, &args, err));
     VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
     float *w = VMT_ARENA_NEW(rig->arena, float, COLS);
@@ -236,9 +236,9 @@ static vmt_status run_residual(vmt_gpu_check_rig *rig, uint32_t regime, const st
         for (uint32_t m = 0; m < num_rows; m++) {
             double sum = 0;
             for (uint32_t k = 0; k < COLS; k++) {
-                sum += vmt_gpu_check_at(&args.x, (num_rows + 1 - m) * COLS + k) * (double)w[k];
+                sum += vmt_tensor_at(&args.x, (num_rows + 1 - m) * COLS + k) * (double)w[k];
             }
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, m * ROWS + n), had[m * ROWS + n] + 0.5 * sum);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, m * ROWS + n), had[m * ROWS + n] + 0.5 * sum);
         }
     }
     return VMT_OK;
@@ -289,7 +289,7 @@ static vmt_status run_embed(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_w
     for (uint32_t i = 0; i < VMT_COUNT(ids); i++) {
         vmt_matrix_row(&args.weight, (uint32_t)ids[i], w);
         for (uint32_t k = 0; k < COLS; k++) {
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i * COLS + k), 1.5 * (double)w[k]);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i * COLS + k), 1.5 * (double)w[k]);
         }
     }
     return VMT_OK;
@@ -307,16 +307,16 @@ static void compare_probe(vmt_gpu_check_rig *rig, const vmt_tensor *a, const vmt
         for (uint32_t c = 0; c < 16; c++) {
             double sum = 0;
             for (uint32_t k = 0; k < 16; k++) {
-                sum += vmt_gpu_check_at(a, r * 16 + k) * vmt_gpu_check_at(b, k * 16 + c);
+                sum += vmt_tensor_at(a, r * 16 + k) * vmt_tensor_at(b, k * 16 + c);
             }
             most = fmax(most, sum);
             total += sum;
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(out, r * 16 + c), vmt_gpu_check_at(a, r * 16 + c));
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(out, 256 + r * 16 + c), sum);
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(out, 512 + r * 16 + c), r * 16 + c);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(out, r * 16 + c), vmt_tensor_at(a, r * 16 + c));
+            vmt_gpu_check_compare(rig, vmt_tensor_at(out, 256 + r * 16 + c), sum);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(out, 512 + r * 16 + c), r * 16 + c);
         }
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(rows, r), most);
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(rows, 16 + r), total);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(rows, r), most);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(rows, 16 + r), total);
     }
 }
 

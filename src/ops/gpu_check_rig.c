@@ -37,33 +37,9 @@ vmt_tensor vmt_gpu_check_random(vmt_gpu_check_rig *rig, vmt_dtype dtype, uint64_
     vmt_tensor t = vmt_gpu_check_zeros(rig, dtype, rows, cols);
     for (uint64_t i = 0; i < rows * cols; i++) {
         double unit = (double)(vmt_splitmix64(&rig->rng) >> 11) * 0x1p-53;
-        vmt_gpu_check_put(&t, i, low + (high - low) * unit);
+        vmt_tensor_put(&t, i, low + (high - low) * unit);
     }
     return t;
-}
-
-double vmt_gpu_check_at(const vmt_tensor *tensor, uint64_t idx) {
-    const void *data = vmt_tensor_data(tensor);
-    switch (tensor->dtype) {
-    case VMT_F32: return (double)((const float *)data)[idx];
-    case VMT_F16: return (double)vmt_f16_to_f32(((const uint16_t *)data)[idx]);
-    case VMT_BF16: return (double)vmt_bf16_to_f32(((const uint16_t *)data)[idx]);
-    case VMT_I32: return (double)((const int32_t *)data)[idx];
-    case VMT_I8: return (double)((const int8_t *)data)[idx];
-    default: VMT_ASSERT(!"a type that checks know"); return 0;
-    }
-}
-
-void vmt_gpu_check_put(const vmt_tensor *tensor, uint64_t idx, double value) {
-    void *data = vmt_tensor_data(tensor);
-    switch (tensor->dtype) {
-    case VMT_F32: ((float *)data)[idx] = (float)value; break;
-    case VMT_F16: ((uint16_t *)data)[idx] = vmt_f32_to_f16((float)value); break;
-    case VMT_BF16: ((uint16_t *)data)[idx] = vmt_f32_to_bf16((float)value); break;
-    case VMT_I32: ((int32_t *)data)[idx] = (int32_t)value; break;
-    case VMT_I8: ((int8_t *)data)[idx] = (int8_t)value; break;
-    default: VMT_ASSERT(!"a type that checks know");
-    }
 }
 
 /* ---- running */

@@ -40,9 +40,6 @@ bool vmt_gpu_check_wants_type(const vmt_gpu_check_rig *rig, vmt_dtype type);
 vmt_tensor vmt_gpu_check_zeros(vmt_gpu_check_rig *rig, vmt_dtype dtype, uint64_t rows, uint64_t cols);
 vmt_tensor vmt_gpu_check_random(vmt_gpu_check_rig *rig, vmt_dtype dtype, uint64_t rows, uint64_t cols, double low,
                                 double high);
-/* Elements of F32, F16, BF16, I32 and I8. */
-double vmt_gpu_check_at(const vmt_tensor *tensor, uint64_t idx);
-void vmt_gpu_check_put(const vmt_tensor *tensor, uint64_t idx, double value);
 
 /* Replays the program once and waits.  counts [VMT_NUM_STEP_COUNTS]. */
 vmt_status vmt_gpu_check_replay(vmt_gpu_check_rig *rig, const uint32_t *counts, vmt_err *err);

@@ -25,16 +25,16 @@ static void compare_norm(vmt_gpu_check_rig *rig, const vmt_gpu_norm_args *a, uin
     bool is_layer = a->kind == VMT_GPU_NORM_LAYER;
     for (uint32_t r = 0; r < NORM_ROWS; r++) {
         double mean = 0, square = 0;
-        for (uint32_t c = 0; c < cols && is_layer; c++) mean += vmt_gpu_check_at(&a->x, r * cols + c) / cols;
+        for (uint32_t c = 0; c < cols && is_layer; c++) mean += vmt_tensor_at(&a->x, r * cols + c) / cols;
         for (uint32_t c = 0; c < cols; c++) {
-            double x = vmt_gpu_check_at(&a->x, r * cols + c) - mean;
+            double x = vmt_tensor_at(&a->x, r * cols + c) - mean;
             square += x * x / cols;
         }
         for (uint32_t c = 0; c < cols; c++) {
-            double want = (vmt_gpu_check_at(&a->x, r * cols + c) - mean) / sqrt(square + (double)a->eps) *
-                          vmt_gpu_check_at(&a->weight, c);
-            if (is_layer) want += vmt_gpu_check_at(&a->bias, c);
-            vmt_gpu_check_compare(rig, vmt_gpu_check_at(&a->out, r * cols + c), want);
+            double want = (vmt_tensor_at(&a->x, r * cols + c) - mean) / sqrt(square + (double)a->eps) *
+                          vmt_tensor_at(&a->weight, c);
+            if (is_layer) want += vmt_tensor_at(&a->bias, c);
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&a->out, r * cols + c), want);
         }
     }
 }
@@ -91,8 +91,8 @@ static vmt_status run_act(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wan
     for (uint32_t i = 0; i < 3 * ACT_COLS; i++) {
         uint32_t at = i / ACT_COLS * 2 * ACT_COLS + i % ACT_COLS;
         double want =
-            activate(act, vmt_gpu_check_at(&args.gate_up, at)) * vmt_gpu_check_at(&args.gate_up, at + ACT_COLS);
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i), want);
+            activate(act, vmt_tensor_at(&args.gate_up, at)) * vmt_tensor_at(&args.gate_up, at + ACT_COLS);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want);
     }
     return VMT_OK;
 }
@@ -113,8 +113,8 @@ static vmt_status run_gather(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
     VMT_TRY(vmt_gpu_check_replay(rig, fixed, err));
     rig->tolerance = 0; /* a copy */
     for (uint32_t i = 0; i < VMT_COUNT(ids) * 1028; i++) {
-        double want = vmt_gpu_check_at(&args.x, (uint64_t)ids[i / 1028] * 1028 + i % 1028);
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i), want);
+        double want = vmt_tensor_at(&args.x, (uint64_t)ids[i / 1028] * 1028 + i % 1028);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want);
     }
     return VMT_OK;
 }
@@ -139,13 +139,13 @@ static void turn_head(const vmt_gpu_rope_args *a, const double *rows, uint32_t t
     if (head > HEADS) return; /* v */
     for (uint32_t i = 0; i < dim; i++) squares += x[i] * x[i];
     for (uint32_t i = 0; i < dim; i++) {
-        x[i] *= vmt_gpu_check_at(weight, i) / sqrt(squares / dim + (double)a->norm_eps);
+        x[i] *= vmt_tensor_at(weight, i) / sqrt(squares / dim + (double)a->norm_eps);
     }
     for (uint32_t i = 0; i < ROTARY_DIM / 2; i++) {
         uint32_t first = a->pairing == VMT_ROPE_HALVES ? i : 2 * i;
         uint32_t second = a->pairing == VMT_ROPE_HALVES ? i + ROTARY_DIM / 2 : 2 * i + 1;
-        double c = vmt_gpu_check_at(&a->angles, token * ROTARY_DIM + i), p = x[first], q = x[second];
-        double s = vmt_gpu_check_at(&a->angles, token * ROTARY_DIM + ROTARY_DIM / 2 + i);
+        double c = vmt_tensor_at(&a->angles, token * ROTARY_DIM + i), p = x[first], q = x[second];
+        double s = vmt_tensor_at(&a->angles, token * ROTARY_DIM + ROTARY_DIM / 2 + i);
         x[first] = p * c - q * s;
         x[second] = q * c + p * s;
     }
@@ -162,10 +162,10 @@ static void compare_rope(vmt_gpu_check_rig *rig, const vmt_gpu_rope_args *a, con
             const vmt_tensor *cache = h == HEADS ? &kv->k : &kv->v,
                              *scales = h == HEADS ? &kv->k_scale : &kv->v_scale;
             if (h >= HEADS && slots[token] < 0) continue;
-            double scale = h >= HEADS && is_i8 ? vmt_gpu_check_at(scales, (uint64_t)slots[token]) : 1;
+            double scale = h >= HEADS && is_i8 ? vmt_tensor_at(scales, (uint64_t)slots[token]) : 1;
             for (uint32_t i = 0; i < dim; i++) {
-                double got = h < HEADS ? vmt_gpu_check_at(&a->qkv, (token * (HEADS + 2) + h) * dim + i)
-                                       : scale * vmt_gpu_check_at(cache, (uint64_t)slots[token] * dim + i);
+                double got = h < HEADS ? vmt_tensor_at(&a->qkv, (token * (HEADS + 2) + h) * dim + i)
+                                       : scale * vmt_tensor_at(cache, (uint64_t)slots[token] * dim + i);
                 vmt_gpu_check_compare(rig, got, x[i]);
             }
         }
@@ -199,7 +199,7 @@ static vmt_status run_rope(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wa
     };
     memcpy(vmt_tensor_data(&args.slot_mapping), slots, sizeof slots);
     double *rows = VMT_ARENA_NEW(rig->arena, double, TOKENS *cols);
-    for (uint32_t i = 0; i < TOKENS * cols; i++) rows[i] = vmt_gpu_check_at(&args.qkv, i);
+    for (uint32_t i = 0; i < TOKENS * cols; i++) rows[i] = vmt_tensor_at(&args.qkv, i);
     VMT_TRY(vmt_gpu_rope(rig->program, &args, err));
     VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){[VMT_COUNT_TOKENS] = TOKENS}, err));
     vmt_gpu_check_tolerate(rig, is_i8 ? VMT_BF16 : type); /* half a step of 1/127 of the greatest */
@@ -231,7 +231,7 @@ static vmt_status run_angles(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
     rig->tolerance = 1e-5; /* at any position */
     for (uint32_t i = 0; i < VMT_COUNT(positions) * ANGLES_DIM; i++) {
         double angle = (double)positions[i / ANGLES_DIM] * (double)inv_freq[i % (ANGLES_DIM / 2)];
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i),
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i),
                               i % ANGLES_DIM < ANGLES_DIM / 2 ? cos(angle) : sin(angle));
     }
     return VMT_OK;
@@ -310,7 +310,7 @@ static vmt_status run_sample(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
     const vmt_top *got_tops = vmt_tensor_data(&args.tops);
     rig->tolerance = 1e-4; /* of sums; all else is exact */
     for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.sampled, i), sampled[i]);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.sampled, i), sampled[i]);
         vmt_gpu_check_compare(rig, (double)got[i].logit, (double)scores[i].logit);
         vmt_gpu_check_compare(rig, (double)got[i].sum, (double)scores[i].sum);
         vmt_gpu_check_compare(rig, got[i].rank, scores[i].rank);
@@ -341,7 +341,7 @@ static vmt_status run_tokens(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
     rig->tolerance = 0;
     for (uint32_t i = 0; i < 3; i++) {
         double want = sources[i] < 0 ? ids[i] : previous[sources[i]];
-        vmt_gpu_check_compare(rig, vmt_gpu_check_at(&args.out, i), want);
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want);
     }
     return VMT_OK;
 }

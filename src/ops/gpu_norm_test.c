@@ -24,14 +24,14 @@ static const struct {
 
 static void norm_ref(const vmt_gpu_norm_args *a, uint64_t row, double *out) {
     uint64_t cols = a->out.shape[1],
-             begin = (a->row_ids.buffer ? (uint64_t)vmt_test_at(&a->row_ids, row) : row) * cols;
+             begin = (a->row_ids.buffer ? (uint64_t)vmt_tensor_at(&a->row_ids, row) : row) * cols;
     double mean = 0, squares = 0;
-    for (uint64_t i = 0; i < cols; i++) mean += vmt_test_at(&a->x, begin + i) / (double)cols;
+    for (uint64_t i = 0; i < cols; i++) mean += vmt_tensor_at(&a->x, begin + i) / (double)cols;
     if (a->kind == VMT_GPU_NORM_RMS) mean = 0;
-    for (uint64_t i = 0; i < cols; i++) squares += pow(vmt_test_at(&a->x, begin + i) - mean, 2);
+    for (uint64_t i = 0; i < cols; i++) squares += pow(vmt_tensor_at(&a->x, begin + i) - mean, 2);
     for (uint64_t i = 0; i < cols; i++) {
-        double x = (vmt_test_at(&a->x, begin + i) - mean) / sqrt(squares / (double)cols + (double)a->eps);
-        out[i] = x * vmt_test_at(&a->weight, i) + (a->bias.buffer ? vmt_test_at(&a->bias, i) : 0);
+        double x = (vmt_tensor_at(&a->x, begin + i) - mean) / sqrt(squares / (double)cols + (double)a->eps);
+        out[i] = x * vmt_tensor_at(&a->weight, i) + (a->bias.buffer ? vmt_tensor_at(&a->bias, i) : 0);
     }
 }
 
@@ -55,7 +55,7 @@ static void check_shape(vmt_test *t, size_t shape, vmt_dtype dtype) {
     }
     for (uint32_t i = 0; i < source_rows * cols;
          i++) { /* an offset that a difference of squares would not survive */
-        vmt_test_put(&args.x, i, vmt_test_at(&args.x, i) * 3 + (args.kind == VMT_GPU_NORM_LAYER ? 100 : 0));
+        vmt_tensor_put(&args.x, i, vmt_tensor_at(&args.x, i) * 3 + (args.kind == VMT_GPU_NORM_LAYER ? 100 : 0));
     }
     vmt_err err = {0};
     vmt_test_rig_recorded(&rig, vmt_gpu_norm(rig.program, &args, &err), &err);
@@ -88,8 +88,8 @@ static void runs_as_many_rows_as_the_step_has(vmt_test *t) {
     vmt_test_rig_recorded(&rig, vmt_gpu_norm(rig.program, &args, &err), &err);
     uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = 2};
     vmt_test_rig_run(&rig, counts);
-    for (uint32_t i = 0; i < 128; i++) vmt_expect(t, vmt_test_at(&args.out, i) != 0);
-    for (uint32_t i = 128; i < 256; i++) vmt_expect(t, vmt_test_at(&args.out, i) == 0);
+    for (uint32_t i = 0; i < 128; i++) vmt_expect(t, vmt_tensor_at(&args.out, i) != 0);
+    for (uint32_t i = 128; i < 256; i++) vmt_expect(t, vmt_tensor_at(&args.out, i) == 0);
     vmt_test_rig_close(&rig);
 }
 

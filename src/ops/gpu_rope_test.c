@@ -37,18 +37,18 @@ static void head_ref(const vmt_gpu_rope_args *a, const vmt_tensor *rows, uint64_
     const vmt_tensor *weight = head < a->num_heads ? &a->q_norm : &a->k_norm;
     double squares = 0;
     for (uint32_t i = 0; i < dim; i++) {
-        x[i] = vmt_test_at(rows, begin + i);
+        x[i] = vmt_tensor_at(rows, begin + i);
         squares += x[i] * x[i];
     }
     if (is_v) return;
     for (uint32_t i = 0; i < dim && weight->buffer != NULL; i++) {
-        x[i] *= vmt_test_at(weight, i) / sqrt(squares / dim + (double)a->norm_eps);
+        x[i] *= vmt_tensor_at(weight, i) / sqrt(squares / dim + (double)a->norm_eps);
     }
     for (uint32_t i = 0; i < pairs; i++) {
         uint32_t first = a->pairing == VMT_ROPE_HALVES ? i : 2 * i;
         uint32_t second = a->pairing == VMT_ROPE_HALVES ? i + pairs : 2 * i + 1;
-        double c = vmt_test_at(&a->angles, token * a->rotary_dim + i), p = x[first], q = x[second];
-        double s = vmt_test_at(&a->angles, token * a->rotary_dim + pairs + i);
+        double c = vmt_tensor_at(&a->angles, token * a->rotary_dim + i), p = x[first], q = x[second];
+        double s = vmt_tensor_at(&a->angles, token * a->rotary_dim + pairs + i);
         x[first] = p * c - q * s;
         x[second] = q * c + p * s;
     }
@@ -68,12 +68,12 @@ static void check_cached(vmt_test *t, const vmt_gpu_rope_args *a, uint64_t token
     double scale = 1, max = 0, slack = 0;
     if (kv->layout.dtype == VMT_I8) {
         for (uint32_t i = 0; i < dim; i++) max = fmax(max, fabs(x[i]));
-        scale = vmt_test_at(is_v ? &kv->v_scale : &kv->k_scale, at);
+        scale = vmt_tensor_at(is_v ? &kv->v_scale : &kv->k_scale, at);
         vmt_expect_near(t, scale, max / 127, 1e-2 * max / 127);
         slack = scale * 0.51;
     }
     for (uint32_t i = 0; i < dim; i++) {
-        double got = scale * vmt_test_at(is_v ? &kv->v : &kv->k, at * dim + i);
+        double got = scale * vmt_tensor_at(is_v ? &kv->v : &kv->k, at * dim + i);
         vmt_expect_near(t, got, x[i], slack + tolerance(slack > 0 ? VMT_F32 : a->qkv.dtype, x[i]));
     }
 }
@@ -89,8 +89,8 @@ static void check_results(vmt_test *t, const vmt_gpu_rope_args *a, const vmt_ten
             if (h >= a->num_heads && slots[token] >= 0) check_cached(t, a, token, h, x);
             for (uint32_t i = 0; i < dim; i++) {
                 uint64_t at = token * a->qkv.shape[1] + h * dim + i;
-                double want = h < a->num_heads ? x[i] : vmt_test_at(before, at);
-                vmt_expect_near(t, vmt_test_at(&a->qkv, at), want, tolerance(a->qkv.dtype, want));
+                double want = h < a->num_heads ? x[i] : vmt_tensor_at(before, at);
+                vmt_expect_near(t, vmt_tensor_at(&a->qkv, at), want, tolerance(a->qkv.dtype, want));
             }
         }
     }
@@ -98,8 +98,8 @@ static void check_results(vmt_test *t, const vmt_gpu_rope_args *a, const vmt_ten
         bool is_written = false;
         for (uint32_t token = 0; token < TOKENS; token++) is_written = is_written || slots[token] == slot;
         for (uint32_t i = 0; i < kv_heads * dim && !is_written; i++) {
-            vmt_expect_eq(t, vmt_test_at(&a->kv.k, (uint64_t)slot * kv_heads * dim + i), 0);
-            vmt_expect_eq(t, vmt_test_at(&a->kv.v, (uint64_t)slot * kv_heads * dim + i), 0);
+            vmt_expect_eq(t, vmt_tensor_at(&a->kv.k, (uint64_t)slot * kv_heads * dim + i), 0);
+            vmt_expect_eq(t, vmt_tensor_at(&a->kv.v, (uint64_t)slot * kv_heads * dim + i), 0);
         }
     }
 }
@@ -173,8 +173,8 @@ static void finds_angles_at_any_position(vmt_test *t) {
         for (uint32_t p = 0; p < VMT_COUNT(positions); p++) {
             for (uint32_t i = 0; i < pairs; i++) {
                 double angle = (double)positions[p] * (double)inv_freq[i];
-                vmt_expect_near(t, vmt_test_at(&args.out, p * dims[d] + i), 1.25 * cos(angle), 1e-6);
-                vmt_expect_near(t, vmt_test_at(&args.out, p * dims[d] + pairs + i), 1.25 * sin(angle), 1e-6);
+                vmt_expect_near(t, vmt_tensor_at(&args.out, p * dims[d] + i), 1.25 * cos(angle), 1e-6);
+                vmt_expect_near(t, vmt_tensor_at(&args.out, p * dims[d] + pairs + i), 1.25 * sin(angle), 1e-6);
             }
         }
         vmt_test_rig_close(&rig);

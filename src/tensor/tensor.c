@@ -22,6 +22,30 @@ size_t vmt_tensor_bytes(const vmt_tensor *t) {
     return (size_t)bytes;
 }
 
+double vmt_tensor_at(const vmt_tensor *tensor, uint64_t idx) {
+    const void *data = vmt_tensor_data(tensor);
+    switch (tensor->dtype) {
+    case VMT_F32: return (double)((const float *)data)[idx];
+    case VMT_F16: return (double)vmt_f16_to_f32(((const uint16_t *)data)[idx]);
+    case VMT_BF16: return (double)vmt_bf16_to_f32(((const uint16_t *)data)[idx]);
+    case VMT_I32: return (double)((const int32_t *)data)[idx];
+    case VMT_I8: return (double)((const int8_t *)data)[idx];
+    default: VMT_ASSERT(!"F32, F16, BF16, I32 or I8"); return 0;
+    }
+}
+
+void vmt_tensor_put(const vmt_tensor *tensor, uint64_t idx, double value) {
+    void *data = vmt_tensor_data(tensor);
+    switch (tensor->dtype) {
+    case VMT_F32: ((float *)data)[idx] = (float)value; break;
+    case VMT_F16: ((uint16_t *)data)[idx] = vmt_f32_to_f16((float)value); break;
+    case VMT_BF16: ((uint16_t *)data)[idx] = vmt_f32_to_bf16((float)value); break;
+    case VMT_I32: ((int32_t *)data)[idx] = (int32_t)value; break;
+    case VMT_I8: ((int8_t *)data)[idx] = (int8_t)value; break;
+    default: VMT_ASSERT(!"F32, F16, BF16, I32 or I8");
+    }
+}
+
 const char *vmt_tensor_describe(const vmt_tensor *t, char *out, size_t cap) {
     char text[160]; /* four 20-digit numbers, separators and the longest dtype name fit */
     size_t len = 1;

@@ -30,6 +30,9 @@ static inline void *vmt_tensor_data(const vmt_tensor *t) {
 }
 uint64_t vmt_tensor_elems(const vmt_tensor *t);
 size_t vmt_tensor_bytes(const vmt_tensor *t);
+/* One element of F32, F16, BF16, I32 or I8, rounded to the type: for checks and tests, not for speed. */
+double vmt_tensor_at(const vmt_tensor *t, uint64_t idx);
+void vmt_tensor_put(const vmt_tensor *t, uint64_t idx, double value);
 /* "[576, 49152] Q4_1" into out, cut to cap. */
 const char *vmt_tensor_describe(const vmt_tensor *t, char *out, size_t cap);
 
