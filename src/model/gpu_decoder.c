@@ -285,6 +285,19 @@ vmt_status vmt_gpu_decoder_launch(vmt_gpu_decoder *d, const vmt_batch *batch, co
     return VMT_OK;
 }
 
+/* The device has failed or hangs.  What runs behind a lost step was made of its results, and one that hangs may never
+ * end. */
+static vmt_status lose(vmt_gpu_decoder *d, vmt_status status, const vmt_err *why, vmt_err *err) {
+    d->is_lost = true;
+    if (status == VMT_E_EXHAUSTED) {
+        vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %g seconds", d->gpu->caps.name,
+                 (double)d->options.step_timeout_ns * 1e-9);
+    } else {
+        d->loss = *why;
+    }
+    return vmt_fail(err, VMT_E_IO, "%s", d->loss.msg);
+}
+
 static vmt_status see_logits(vmt_gpu_decoder *d, const struct vmt_gpu_flight *f, const float **out, vmt_err *err) {
     size_t bytes = f->step.counts[VMT_COUNT_LOGITS] * (size_t)logits_cols(d->config) * sizeof(float);
     const void *copy = NULL;
@@ -292,11 +305,10 @@ static vmt_status see_logits(vmt_gpu_decoder *d, const struct vmt_gpu_flight *f,
         *out = vmt_tensor_data(&d->logits);
         return VMT_OK;
     }
-    vmt_status status = vmt_gpu_readback_take(d->readback, bytes, d->options.step_timeout_ns, &copy, &d->loss);
+    vmt_err why = {0};
+    vmt_status status = vmt_gpu_readback_take(d->readback, bytes, d->options.step_timeout_ns, &copy, &why);
     *out = copy;
-    if (status == VMT_OK) return VMT_OK;
-    d->is_lost = true;
-    return vmt_fail(err, VMT_E_IO, "%s", d->loss.msg);
+    return status == VMT_OK ? VMT_OK : lose(d, status, &why, err);
 }
 
 vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, vmt_err *err) {
@@ -305,17 +317,7 @@ vmt_status vmt_gpu_decoder_collect(vmt_gpu_decoder *d, vmt_sample_outcome *out, 
     if (d->is_lost) return vmt_fail(err, VMT_E_IO, "%s", d->loss.msg);
     vmt_err why = {0};
     vmt_status status = vmt_gpu_wait(d->gpu, f->ticket, d->options.step_timeout_ns, &why);
-    if (status != VMT_OK) {
-        /* What runs behind it was made of its results; and one that hangs may never end. */
-        d->is_lost = true;
-        if (status == VMT_E_EXHAUSTED) {
-            vmt_fail(&d->loss, VMT_E_IO, "%s did not finish a step within %g seconds", d->gpu->caps.name,
-                     (double)d->options.step_timeout_ns * 1e-9);
-        } else {
-            d->loss = why;
-        }
-        return vmt_fail(err, VMT_E_IO, "%s", d->loss.msg);
-    }
+    if (status != VMT_OK) return lose(d, status, &why, err);
     *out = (vmt_sample_outcome){
         .sampled = vmt_tensor_data(&f->step.sampled),
         .scores = vmt_tensor_data(&f->step.scores),
