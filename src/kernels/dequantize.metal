@@ -1,0 +1,71 @@
+/* dequantize: out = rows of W as plain numbers, for a library that multiplies these.
+ *                                                            reference: vmt_matrix_row in tensor/matrix.c
+ *
+ *   data, scales, biases   W, as tensor/matrix.h has it; absent ones are never read
+ *   out  [num_rows, cols]  T  of 16 bits; row 0 is W's row first_row
+ *
+ * Grid      threadgroups (ceil(num_rows * ceil(cols / 16) / 256)); 256 threads, each dequantizes 16 columns of a row.
+ * Memory    bound by it: a store of a simdgroup writes whole sectors of 32 bytes, as two neighbours write one thread's
+ *           16 numbers together, then the other's.
+ * Requires  cols a multiple of 8, at most 2^31 numbers.
+ * Numerics  the format's value in floats, rounded to T once. */
+#include <metal_stdlib>
+#include "kernels/dequantize_kargs.h"
+#include "kernels/matmul_instances.h"
+using namespace metal;
+
+/* 8 numbers as they lie in memory. */
+template <typename T> METAL_FUNC uint4 words_of(const thread float *v) {
+    uint4 words;
+    words.x = as_type<uint>(vec2_cast<T>(float2(v[0], v[1])));
+    words.y = as_type<uint>(vec2_cast<T>(float2(v[2], v[3])));
+    words.z = as_type<uint>(vec2_cast<T>(float2(v[4], v[5])));
+    words.w = as_type<uint>(vec2_cast<T>(float2(v[6], v[7])));
+    return words;
+}
+
+template <typename F, typename T>
+[[kernel, max_total_threads_per_threadgroup(VMT_DEQUANTIZE_THREADS)]]
+void dequantize(const device uchar *data [[buffer(0)]],
+                const device uchar *scales [[buffer(1)]],
+                const device uchar *biases [[buffer(2)]],
+                device T *out [[buffer(3)]],
+                constant vmt_dequantize_kargs &args [[buffer(4)]],
+                uint3 tg [[threadgroup_position_in_grid]],
+                uint tid [[thread_index_in_threadgroup]]) {
+    uint unit = tg.x * VMT_DEQUANTIZE_THREADS + tid;
+    uint units_per_row = (args.cols + VMT_DEQUANTIZE_VALUES - 1) / VMT_DEQUANTIZE_VALUES;
+    bool is_inside = unit < args.num_rows * units_per_row;
+    uint row_idx = is_inside ? unit / units_per_row : 0;
+    uint column = is_inside ? unit % units_per_row * VMT_DEQUANTIZE_VALUES : 0;
+    F row;
+    row.open(data, scales, biases, args.first_row + row_idx, args.row_bytes, args.cols, args.group_shift);
+    float w[VMT_DEQUANTIZE_VALUES];
+    row.run(column, w);
+
+    uint at = row_idx * args.cols + column, count = is_inside ? args.cols - column : 0;
+    uint4 low = words_of<T>(w), high = words_of<T>(w + 8);
+    bool is_odd = tid % 2 == 1;
+    uint4 got = simd_shuffle_xor(is_odd ? low : high, 1);
+    uint other_at = simd_shuffle_xor(at, 1), other_count = simd_shuffle_xor(count, 1);
+    uint part = is_odd ? 8 : 0; /* which half of either thread's numbers this one writes */
+    if (part < (is_odd ? other_count : count)) {
+        *(device uint4 *)(out + (is_odd ? other_at : at) + part) = is_odd ? got : low;
+    }
+    if (part < (is_odd ? count : other_count)) {
+        *(device uint4 *)(out + (is_odd ? at : other_at) + part) = is_odd ? high : got;
+    }
+}
+
+// ---- instantiations
+#define DEQUANTIZE(format, type, T)                                     \
+    template [[host_name("dequantize_" #format "_" #type)]] [[kernel]] \
+    decltype(dequantize<quant_##format<T>, T>) dequantize<quant_##format<T>, T>;
+#define DEQUANTIZE_F16(format)  DEQUANTIZE(format, f16, half)
+#define DEQUANTIZE_BF16(format) DEQUANTIZE(format, bf16, bfloat)
+DEQUANTIZE_F16(f32)
+DEQUANTIZE_F16(bf16)
+VMT_MATMUL_QUANTIZED(DEQUANTIZE_F16)
+DEQUANTIZE_BF16(f32)
+DEQUANTIZE_BF16(f16)
+VMT_MATMUL_QUANTIZED(DEQUANTIZE_BF16)
