@@ -104,7 +104,7 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
     plan(d);
     vmt_gpu_step_shape shape = step_shape(d);
     size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * logits_cols(config) * sizeof(float);
-    bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(&shape);
+    bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(d->weights->gpu, &shape);
     free(d);
     return bytes;
 }
@@ -204,7 +204,7 @@ bool vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
             vmt_gpu_program_destroy(f->tails[k]);
         }
         vmt_gpu_program_destroy(f->draw);
-        vmt_gpu_release(d->gpu, &f->step.buffer);
+        vmt_gpu_step_destroy(&f->step, d->gpu);
     }
     for (uint32_t i = 0; d->kv_buffers && i < d->config->num_layers; i++) {
         vmt_gpu_release(d->gpu, &d->kv_buffers[i]);
