@@ -1,7 +1,8 @@
 /* ops/gpu_upload.c: see the header. */
 #include "ops/gpu_upload.h"
 
-#define THREADGROUPS 32u /* a step's lists are some kilobytes, long block tables a megabyte */
+#define THREADGROUPS 64u /* a step's lists are some kilobytes, long block tables a megabyte */
+_Static_assert(THREADGROUPS >= VMT_UPLOAD_LISTS_MAX, "each list has a threadgroup");
 
 void vmt_upload_add(vmt_upload_header *header, vmt_upload_list list) {
     VMT_ASSERT(header->num_lists < VMT_UPLOAD_LISTS_MAX);
