@@ -20,6 +20,8 @@
 
 /* Memory as of a card of its own: logits come to the host piece by piece. */
 static bool is_apart;
+/* As where a vendor's library multiplies plain matrices: the kernel does what it would. */
+static bool has_library;
 /* Hidden states instead of logits. */
 static bool is_headless;
 
@@ -55,6 +57,7 @@ static struct model open_model(vmt_test *t, const char *family, const char *weig
                                vmt_dtype kv_dtype) {
     struct model m = {.t = t, .gpu = vmt_test_gpu_open(t)};
     m.gpu->caps.is_unified = m.gpu->caps.is_unified && !is_apart;
+    m.gpu->caps.has_gemm = m.gpu->caps.has_gemm || has_library;
     distrust(m.gpu);
     vmt_err err = {0};
     vmt_model_kv_options options = {
@@ -242,11 +245,21 @@ static void half_precision_stays_near(vmt_test *t) {
     expect_near(t, VMT_F16, VMT_I8, 0.1f);
 }
 
+/* Norms, gates and picked rows apart; weights of the MLX model made plain. */
+static void a_library_multiplies_many_rows(vmt_test *t) {
+    has_library = true;
+    expect_near(t, VMT_F16, VMT_F16, 0.02f);
+    expect_near(t, VMT_BF16, VMT_BF16, 0.15f);
+    expect_golden(t, "mlx", "", VMT_BF16, 0.3f);
+    has_library = false;
+}
+
 /* Issue: at most 8 dispatches a layer in a decode step, 6 where norms are fused.  Beside the layers: tokens, embedding,
  * angles, the gather of logit rows, the head. */
 static void a_layer_is_few_dispatches(vmt_test *t) {
     for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
         vmt_gpu *gpu = vmt_test_gpu_open(t);
+        gpu->caps.has_gemm = false;
         vmt_weight_file *file;
         vmt_gpu_weights weights = {0};
         vmt_gpu_decoder *decoder;
@@ -371,6 +384,7 @@ static const vmt_test_case cases[] = {
     {"logits_are_read_back_from_a_card", logits_are_read_back_from_a_card},
     {"headless_models_give_the_states_of_transformers", headless_models_give_the_states_of_transformers},
     {"half_precision_stays_near", half_precision_stays_near},
+    {"a_library_multiplies_many_rows", a_library_multiplies_many_rows},
     {"a_layer_is_few_dispatches", a_layer_is_few_dispatches},
     {"a_step_that_takes_too_long_is_given_up", a_step_that_takes_too_long_is_given_up},
     {"distrusted_kernels_give_way", distrusted_kernels_give_way},
