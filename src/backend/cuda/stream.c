@@ -27,6 +27,7 @@ struct command_buffer {
 struct graph {
     vmt_hash128 hash;
     CUgraphExec exec; /* NULL: seen once */
+    bool is_refused;  /* can't be made */
     uint64_t last_used;
 };
 
@@ -234,10 +235,13 @@ static CUresult submit(vmt_cuda_stream *s, struct command_buffer *c) {
     bool is_known = graph->last_used > 0;
     graph->last_used = s->num_committed + 1;
     if (!is_known) return launch_all(s, c);
-    if (graph->exec == NULL) {
-        CUresult result = has_gemm(c) ? capture_graph(s, c, &graph->exec) : make_graph(s, c, &graph->exec);
+    if (graph->exec == NULL && !graph->is_refused && has_gemm(c)) {
+        graph->is_refused = capture_graph(s, c, &graph->exec) != CUDA_SUCCESS;
+    } else if (graph->exec == NULL && !graph->is_refused) {
+        CUresult result = make_graph(s, c, &graph->exec);
         if (result != CUDA_SUCCESS) return result;
     }
+    if (graph->is_refused) return launch_all(s, c);
     return s->api->graph_launch(graph->exec, s->stream);
 }
 
