@@ -11,8 +11,8 @@
  *   more     matmul_tiled.metal  tiles staged in threadgroup memory, 16x16 fragments
  * Every regime is right for any number of rows: rows_max is about speed.
  *
- * On a device whose vendor has a library for it (vmt_gpu_caps.has_gemm, where matmul_tiled of plain weights is a call of
- * that library) plain weights of T go there from 2 rows on, others are dequantized for it where rows_max says many.
+ * On a device whose vendor has a library for it (vmt_gpu_caps.has_gemm: matmul_tiled of plain weights is a call of it)
+ * plain weights of T go there from 2 rows on, others are dequantized for it where rows_max says many.
  *
  * The engine's thread, while recording. */
 #ifndef VMT_OPS_GPU_MATMUL_H

@@ -1,6 +1,6 @@
 /* ops/gpu_matmul_bench.c: matmuls of an 8B model's layers on a GPU, in every regime, beside a copy.
  *
- *   gpu_matmul_bench [metal|cuda|host] [part of a format's name]
+ *   gpu_matmul_bench [metal|cuda|host] [part of a format's name [kernels]]      kernels: nothing for a library's sake
  *
  * A few elements of each product are checked first.  Weights come from several copies, more bytes than caches hold, as
  * in a step; GB/s counts the weights alone. */
@@ -26,7 +26,8 @@ static const struct format {
     {"mlx8", VMT_U32, 8},  {"q8_0", VMT_Q8_0, 0}, {"q4_0", VMT_Q4_0, 0}, {"q5_1", VMT_Q5_1, 0},
     {"q4_k", VMT_Q4_K, 0}, {"q5_k", VMT_Q5_K, 0}, {"q6_k", VMT_Q6_K, 0}, {"mxfp4", VMT_MXFP4, 0},
 };
-static const uint32_t shapes[][2] = {{4096, 4096}, {14336, 4096}, {128256, 4096}}, batches[] = {1, 8, 512};
+static const uint32_t shapes[][2] = {{4096, 4096}, {14336, 4096}, {128256, 4096}},
+                      batches[] = {1, 8, 64, 512, 2048};
 
 /* ---- data */
 
@@ -125,6 +126,7 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
         .kind = VMT_GPU_MATMUL_LOGITS,
         .scale = 1,
         .out = vmt_bench_shared(b, VMT_F32, num_rows, rows),
+        .scratch = vmt_bench_private(b, VMT_BF16, rows, cols),
         .count = VMT_COUNT_TOKENS,
         .rows_max = num_rows,
     };
@@ -147,7 +149,7 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
         right = seconds > 0;
         double rate = (double)bytes / seconds * 1e-9, flops = 2.0 * num_rows * rows * cols / seconds * 1e-12;
         if (right) {
-            printf("%-6s [%6u, %u] x %3u  %9.2f us  %7.1f GB/s  %5.1f %% of a copy  %6.1f TFLOP/s\n", f->name,
+            printf("%-6s [%6u, %u] x %4u  %9.2f us  %7.1f GB/s  %5.1f %% of a copy  %6.1f TFLOP/s\n", f->name,
                    rows, cols, num_rows, seconds * 1e6, rate, 100 * rate / copy_rate, flops);
             fflush(stdout);
         }
@@ -164,6 +166,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", b.err.msg);
         return 1;
     }
+    if (argc > 3 && strcmp(argv[3], "kernels") == 0) b.gpu->caps.has_gemm = false;
     double copy_rate = vmt_bench_copy_rate(&b);
     bool right = b.err.code == VMT_OK;
     printf("%s: a copy moves %.1f GB/s\n", b.gpu->caps.name, copy_rate);
@@ -172,6 +175,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < VMT_COUNT(shapes) * VMT_COUNT(batches) && right; i++) {
             const uint32_t *shape = shapes[i / VMT_COUNT(batches)];
             uint32_t scale = b.is_small ? 32 : 1, num_rows = batches[i % VMT_COUNT(batches)];
+            if (num_rows > 512 && shape[0] > 14336) continue; /* logits of so many rows are never wanted */
             right =
                 bench(&b, &formats[f], VMT_MIN(shape[0], b.is_small ? 14336 : UINT32_MAX) / scale,
                       shape[1] / (b.is_small ? 8 : 1), b.is_small ? VMT_MIN(num_rows, 20) : num_rows, copy_rate);

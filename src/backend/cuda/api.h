@@ -1,5 +1,5 @@
-/* backend/cuda/api.h: what we use of NVIDIA's driver, of NVRTC and of cuBLASLt, declared here and looked up at run time,
- * so that none is needed to build or to start.  Names, types and values as in cuda.h, nvrtc.h and cublasLt.h. */
+/* backend/cuda/api.h: what we use of NVIDIA's driver, of NVRTC and of cuBLASLt, declared here and looked up at run
+ * time, so that none is needed to build or to start.  Names, types and values as in cuda.h, nvrtc.h and cublasLt.h. */
 #ifndef VMT_BACKEND_CUDA_API_H
 #define VMT_BACKEND_CUDA_API_H
 

@@ -1,8 +1,8 @@
 /* backend/cuda/gemm.h: products of plain matrices by cuBLASLt, NVIDIA's library, in the place of a kernel of ours.
  *
- * matmul_tiled_f16_f16 and matmul_tiled_bf16_bf16 say what is computed: a launch of one of them is given to run(), which
- * hands it to the library: a product for each weight, or for neighbours in memory together.  What the library has no
- * call for (biases, picked rows, gates) is left to the kernel.  Sums are float here as there, in another order.
+ * matmul_tiled_f16_f16 and matmul_tiled_bf16_bf16 say what is computed: a launch of one of them is given to run(),
+ * which hands it to the library: a product for each weight, or for neighbours in memory together.  What the library has
+ * no call for (biases, picked rows, gates) is left to the kernel.  Sums are float here as there, in another order.
  *
  * How the library is to do it is asked once per shape and kept; numbers of rows share an answer with those near them.
  * The device's thread; the context is current. */

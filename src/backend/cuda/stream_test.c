@@ -326,7 +326,7 @@ static void what_repeats_becomes_a_graph(vmt_test *t) {
     vmt_expect_eq(t, notes.num_alive, 0);
 }
 
-/* With a library's calls among them launches are captured, one after the other; where that fails they go as they are. */
+/* With a library's calls among them launches are captured, one after the other; where that fails they go as before. */
 static void what_a_library_does_is_captured(vmt_test *t) {
     vmt_cuda_stream *s = start(t);
     notes.num_events_done = UINT64_MAX - 1;
