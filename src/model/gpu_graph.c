@@ -25,12 +25,10 @@ uint32_t vmt_gpu_class_rows(const vmt_gpu_decoder *d, uint32_t class_idx, bool i
 /* ---- a vendor's library for products */
 
 static bool has_library(const vmt_gpu_decoder *d, const vmt_gpu_linear *linear, uint32_t rows_max) {
-    return linear->bias.buffer == NULL &&
-           vmt_gpu_matmul_has_library(d->gpu, linear->parts, linear->num_parts, d->weights->type, rows_max);
+    return vmt_gpu_matmul_has_library(d->gpu, linear->parts, linear->num_parts, d->weights->type, rows_max);
 }
 
 static size_t plain_bytes(const vmt_gpu_decoder *d, const vmt_gpu_linear *linear, uint32_t rows_max) {
-    if (!has_library(d, linear, rows_max)) return 0;
     return vmt_gpu_matmul_scratch_bytes(d->gpu, linear->parts, linear->num_parts, d->weights->type, rows_max);
 }
 

@@ -254,48 +254,59 @@ static void a_library_multiplies_many_rows(vmt_test *t) {
     has_library = false;
 }
 
+/* Of steps of a model with weights of F32, which a library gets as BF16: each of the 7 of a layer is made plain. */
+static void expect_dispatches(vmt_test *t, const char *family, bool is_library) {
+    vmt_gpu *gpu = vmt_test_gpu_open(t);
+    vmt_weight_file *file;
+    vmt_gpu_weights weights = {0};
+    vmt_gpu_decoder *decoder;
+    vmt_err err = {0};
+    gpu->caps.has_gemm = is_library;
+    vmt_expect_eq(t, vmt_weight_file_open(&file, vmt_golden_path(t, family, ""), &err), VMT_OK);
+    vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), file);
+    vmt_model_kv_options options = {
+        .block_size = 16,
+        .dtype = VMT_BF16,
+        .num_blocks = 65,
+        .tokens_max = 64,
+        .logits_max = 64,
+        .context_max = 512,
+        .seqs_max = 32,
+    };
+    vmt_expect_eq(t, vmt_gpu_weights_load(&weights, config, file, gpu, VMT_BF16, &err), VMT_OK);
+    vmt_expect_eq(t, weights.copied_bytes, 0);
+    vmt_expect_eq(t, vmt_gpu_decoder_create(&decoder, config, &weights, &options, &err), VMT_OK);
+    uint32_t bias = is_library && weights.layers[0].qkv.bias.buffer != NULL;
+    const struct {
+        uint32_t rows, merges, per_layer, others;
+    } steps[] = {
+        {1, 0, 6, 5},
+        {1, 1, 7, 5},
+        {16, 0, 6, 5},
+        {32, 0, is_library ? 9 + 7 + bias : 8, is_library ? 8 : 6},
+    };
+    for (size_t k = 0; k < VMT_COUNT(steps); k++) {
+        uint32_t n = steps[k].rows;
+        uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = n,
+                                                [VMT_COUNT_LOGITS] = n,
+                                                [VMT_COUNT_DECODES] = n,
+                                                [VMT_COUNT_DECODE_SPLITS] = n,
+                                                [VMT_COUNT_DECODE_MERGES] = steps[k].merges};
+        vmt_gpu_program_stats stats = vmt_gpu_decoder_stats(decoder, counts);
+        vmt_expect_eq(t, stats.num_dispatches, steps[k].per_layer * config->num_layers + steps[k].others);
+    }
+    vmt_gpu_decoder_destroy(decoder);
+    vmt_gpu_weights_reset(&weights);
+    vmt_weight_file_close(file);
+    vmt_gpu_close(gpu);
+}
+
 /* Issue: at most 8 dispatches a layer in a decode step, 6 where norms are fused.  Beside the layers: tokens, embedding,
- * angles, the gather of logit rows, the head. */
+ * angles, the gather of logit rows, the head.  For a library gates, biases and the tail's rows are apart too. */
 static void a_layer_is_few_dispatches(vmt_test *t) {
     for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
-        vmt_gpu *gpu = vmt_test_gpu_open(t);
-        gpu->caps.has_gemm = false;
-        vmt_weight_file *file;
-        vmt_gpu_weights weights = {0};
-        vmt_gpu_decoder *decoder;
-        vmt_err err = {0};
-        const char *family = vmt_golden_families[i];
-        vmt_expect_eq(t, vmt_weight_file_open(&file, vmt_golden_path(t, family, ""), &err), VMT_OK);
-        vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), file);
-        vmt_model_kv_options options = {
-            .block_size = 16,
-            .dtype = VMT_BF16,
-            .num_blocks = 65,
-            .tokens_max = 64,
-            .logits_max = 64,
-            .context_max = 512,
-            .seqs_max = 32,
-        };
-        vmt_expect_eq(t, vmt_gpu_weights_load(&weights, config, file, gpu, VMT_BF16, &err), VMT_OK);
-        vmt_expect_eq(t, weights.copied_bytes, 0);
-        vmt_expect_eq(t, vmt_gpu_decoder_create(&decoder, config, &weights, &options, &err), VMT_OK);
-        static const struct {
-            uint32_t rows, merges, per_layer, others;
-        } steps[] = {{1, 0, 6, 5}, {16, 0, 6, 5}, {1, 1, 7, 5}, {32, 0, 8, 6}};
-        for (size_t k = 0; k < VMT_COUNT(steps); k++) {
-            uint32_t n = steps[k].rows;
-            uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = n,
-                                                    [VMT_COUNT_LOGITS] = n,
-                                                    [VMT_COUNT_DECODES] = n,
-                                                    [VMT_COUNT_DECODE_SPLITS] = n,
-                                                    [VMT_COUNT_DECODE_MERGES] = steps[k].merges};
-            vmt_gpu_program_stats stats = vmt_gpu_decoder_stats(decoder, counts);
-            vmt_expect_eq(t, stats.num_dispatches, steps[k].per_layer * config->num_layers + steps[k].others);
-        }
-        vmt_gpu_decoder_destroy(decoder);
-        vmt_gpu_weights_reset(&weights);
-        vmt_weight_file_close(file);
-        vmt_gpu_close(gpu);
+        expect_dispatches(t, vmt_golden_families[i], false);
+        expect_dispatches(t, vmt_golden_families[i], true);
     }
 }
 

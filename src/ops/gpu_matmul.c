@@ -1,6 +1,7 @@
 /* ops/gpu_matmul.c: checks, the choice of a kernel, the deal of rows to threadgroups. */
 #include "ops/gpu_matmul.h"
 #include "kernels/matmul_kargs.h"
+#include "ops/gpu_act.h"
 #include "ops/gpu_dequantize.h"
 
 #include <stdio.h>
@@ -349,10 +350,9 @@ static bool goes_to_library(vmt_gpu *gpu, const vmt_gpu_matmul_args *args) {
     for (uint32_t i = 0; i < args->num_weights; i++) {
         needs_room = needs_room || !is_plain(&args->weights[i], args->type);
     }
-    if (args->kind == VMT_GPU_MATMUL_GATED || args->norm_weight.buffer || args->row_ids.buffer ||
-        args->bias.buffer || (needs_room && room_of(args) == 0)) {
-        return false;
-    }
+    if (args->kind == VMT_GPU_MATMUL_GATED || args->norm_weight.buffer || args->row_ids.buffer) return false;
+    if (needs_room && room_of(args) == 0) return false;
+    if (args->bias.buffer && (sum_rows(args) % 8 != 0 || args->out.shape[1] % 8 != 0)) return false;
     return vmt_gpu_matmul_has_library(gpu, args->weights, args->num_weights, args->type, args->rows_max);
 }
 
@@ -397,6 +397,7 @@ static vmt_status make_plain(vmt_gpu_program *program, struct pending *p, const 
 static vmt_status record_library(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {
     struct pending p = {.args = *args};
     p.args.num_weights = 0;
+    p.args.bias = (vmt_tensor){0};
     for (uint32_t i = 0; i < args->num_weights; i++) {
         const vmt_gpu_weight *w = &args->weights[i];
         if (!is_plain(w, args->type)) {
@@ -406,7 +407,13 @@ static vmt_status record_library(vmt_gpu_program *program, const vmt_gpu_matmul_
         if (p.args.num_weights == VMT_GPU_MATMUL_WEIGHTS_MAX) VMT_TRY(flush(program, &p, err));
         p.args.weights[p.args.num_weights++] = *w;
     }
-    return flush(program, &p, err);
+    VMT_TRY(flush(program, &p, err));
+    if (args->bias.buffer == NULL) return VMT_OK;
+    vmt_gpu_add_bias_args bias = {
+        .bias = args->bias, .out = args->out, .scale = args->scale, .count = args->count};
+    bias.bias.ndim = 1;
+    bias.bias.shape[0] = sum_rows(args);
+    return vmt_gpu_add_bias(program, &bias, err);
 }
 
 vmt_status vmt_gpu_matmul(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {

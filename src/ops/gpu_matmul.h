@@ -71,8 +71,8 @@ uint32_t vmt_gpu_weight_alignment(const vmt_gpu_weight *weight);
  * activation op. */
 bool vmt_gpu_weights_alike(const vmt_gpu_weight *a, const vmt_gpu_weight *b);
 
-/* A library multiplies these where the op has neither a norm nor a gate, a bias or picked rows: what can do these apart
- * does.  Those of another type than T need args.scratch for it, of so many bytes, 0 if not. */
+/* A library multiplies these where the op has neither a norm nor a gate nor picked rows: the caller then does these
+ * apart.  Weights of another type than T need args.scratch for it, of so many bytes; 0: nothing is made plain. */
 bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,
                                 uint32_t rows_max);
 size_t vmt_gpu_matmul_scratch_bytes(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights,

@@ -470,10 +470,11 @@ static void mixes_what_a_library_multiplies(vmt_test *t) {
         uint32_t room = rooms[i / VMT_COUNT(mixes) / VMT_COUNT(kinds)], num_rows = 21;
         vmt_gpu_matmul_args args = {
             .weights = {new_weight(&f, mix[0], VMT_F16, 70, 256, 64), new_weight(&f, mix[1], VMT_F16, 5, 256, 64),
-                        new_weight(&f, mix[2], VMT_F16, 33, 256, 64)},
+                        new_weight(&f, mix[2], VMT_F16, 29, 256, 64)},
             .num_weights = 3,
             .type = VMT_F16,
             .x = new_random(&f, VMT_F16, num_rows, 256, -0.5f, 0.5f),
+            .bias = i % 2 ? (vmt_tensor){0} : new_random(&f, VMT_F32, 1, 104, -3, 3),
             .kind = kind,
             .scale = 0.5f,
             .out = new_tensor(&f, kind == VMT_GPU_MATMUL_STORE ? VMT_F16 : VMT_F32, num_rows, 112),

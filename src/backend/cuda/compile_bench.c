@@ -1,7 +1,8 @@
 /* backend/cuda/compile_bench.c: compiles kernels for CUDA into a cache folder, which needs NVRTC and no GPU.
  *
  * usage: compile_bench CAPABILITY FOLDER [PART PARTS [NAME]]     such as: compile_bench 90 ./cubins 0 4 q4_0
- * Takes every PARTS-th kernel from PART on, so that several processes share the work; of those with NAME in their own. */
+ * Takes every PARTS-th kernel from PART on, so that several processes share the work; those alone that have NAME in
+ * their own. */
 #include "backend/cuda/compile.h"
 #include "base/clock.h"
 
