@@ -251,6 +251,9 @@ static void a_library_multiplies_many_rows(vmt_test *t) {
     expect_near(t, VMT_F16, VMT_F16, 0.02f);
     expect_near(t, VMT_BF16, VMT_BF16, 0.15f);
     expect_golden(t, "mlx", "", VMT_BF16, 0.3f);
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
+        expect_golden(t, vmt_golden_families[i], i % 2 ? "" : "model.gguf", VMT_F16, 0.03f);
+    }
     has_library = false;
 }
 
