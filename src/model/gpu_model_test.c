@@ -279,9 +279,14 @@ static void expect_dispatches(vmt_test *t, const char *family, bool is_library) 
     vmt_expect_eq(t, vmt_gpu_weights_load(&weights, config, file, gpu, VMT_BF16, &err), VMT_OK);
     vmt_expect_eq(t, weights.copied_bytes, 0);
     vmt_expect_eq(t, vmt_gpu_decoder_create(&decoder, config, &weights, &options, &err), VMT_OK);
+    size_t scratch_bytes = vmt_gpu_decoder_scratch_bytes(config, &weights, &options);
+    gpu->caps.has_gemm = false; /* what is made plain is the difference */
+    scratch_bytes -= vmt_gpu_decoder_scratch_bytes(config, &weights, &options);
+    gpu->caps.has_gemm = is_library;
     bool is_plain = weights.head.parts[0].data.dtype == VMT_BF16;
     const vmt_gpu_layer *l = &weights.layers[0];
     const vmt_tensor *biases[] = {&l->qkv.bias, &l->o.bias, &l->gate_up.bias, &l->down.bias};
+    vmt_expect(t, (scratch_bytes > 0) == (is_library && !is_plain));
     uint32_t num_biases = 0, made = is_plain ? 0 : 1;
     for (size_t i = 0; i < VMT_COUNT(biases); i++) num_biases += biases[i]->buffer != NULL;
     const struct {
