@@ -4,9 +4,9 @@
  *   data, scales, biases   W, as tensor/matrix.h has it; absent ones are never read
  *   out  [num_rows, cols]  T  of 16 bits; row 0 is W's row first_row
  *
- * Grid      threadgroups (ceil(num_rows * ceil(cols / 16) / 256)); 256 threads, each dequantizes 16 columns of a row.
- * Memory    bound by it: a store of a simdgroup writes whole sectors of 32 bytes, as two neighbours write one thread's
- *           16 numbers together, then the other's.
+ * Grid      threadgroups (ceil(num_rows * ceil(cols / 32) / 256)); 256 threads, each dequantizes 32 columns of a row.
+ * Memory    bound by it: a store of a simdgroup writes whole sectors of 32 bytes.  Two neighbours write what both have
+ *           together, the even one columns 0 .. 7 of each 16, the odd one 8 .. 15.
  * Requires  cols a multiple of 8, at most 2^31 numbers.
  * Numerics  the format's value in floats, rounded to T once. */
 #include <metal_stdlib>
@@ -42,18 +42,20 @@ void dequantize(const device uchar *data [[buffer(0)]],
     row.open(data, scales, biases, args.first_row + row_idx, args.row_bytes, args.cols, args.group_shift);
     float w[VMT_DEQUANTIZE_VALUES];
     row.run(column, w);
+    row.run(column + 16, w + 16); /* zeros past a row, which only plain ones have */
 
     uint at = row_idx * args.cols + column, count = is_inside ? args.cols - column : 0;
-    uint4 low = words_of<T>(w), high = words_of<T>(w + 8);
-    bool is_odd = tid % 2 == 1;
-    uint4 got = simd_shuffle_xor(is_odd ? low : high, 1);
     uint other_at = simd_shuffle_xor(at, 1), other_count = simd_shuffle_xor(count, 1);
-    uint part = is_odd ? 8 : 0; /* which half of either thread's numbers this one writes */
-    if (part < (is_odd ? other_count : count)) {
-        *(device uint4 *)(out + (is_odd ? other_at : at) + part) = is_odd ? got : low;
-    }
-    if (part < (is_odd ? count : other_count)) {
-        *(device uint4 *)(out + (is_odd ? at : other_at) + part) = is_odd ? high : got;
+    bool is_odd = tid % 2 == 1;
+    uint even_at = is_odd ? other_at : at, even_count = is_odd ? other_count : count;
+    uint odd_at = is_odd ? at : other_at, odd_count = is_odd ? count : other_count;
+#pragma unroll
+    for (uint i = 0; i < VMT_DEQUANTIZE_VALUES; i += 16) {
+        uint4 low = words_of<T>(w + i), high = words_of<T>(w + i + 8);
+        uint4 got = simd_shuffle_xor(is_odd ? low : high, 1);
+        uint part = i + (is_odd ? 8 : 0);
+        if (part < even_count) *(device uint4 *)(out + even_at + part) = is_odd ? got : low;
+        if (part < odd_count) *(device uint4 *)(out + odd_at + part) = is_odd ? high : got;
     }
 }
 

@@ -3,7 +3,7 @@
 #define VMT_KERNELS_DEQUANTIZE_KARGS_H
 
 #define VMT_DEQUANTIZE_THREADS 256u
-#define VMT_DEQUANTIZE_VALUES  16u /* of a thread */
+#define VMT_DEQUANTIZE_VALUES  32u /* of a thread */
 
 typedef struct vmt_dequantize_kargs {
     uint32_t num_rows; /* of out */

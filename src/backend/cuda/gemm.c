@@ -123,9 +123,9 @@ static struct plan *find_plan(vmt_cuda_gemm *g, const struct problem *problem) {
 
 /* ---- products */
 
-/* Up to an eighth more: numbers of rows that the same algorithm suits. */
+/* Up to an eighth more: numbers of rows that the same algorithm suits.  Few rows have their own each. */
 static uint32_t rounded(uint32_t num_rows) {
-    uint32_t step = num_rows < 64 ? 8 : (1u << (31 - __builtin_clz(num_rows))) / 8;
+    uint32_t step = num_rows <= 16 ? 1 : num_rows < 64 ? 8 : (1u << (31 - __builtin_clz(num_rows))) / 8;
     return (num_rows + step - 1) / step * step;
 }
 
