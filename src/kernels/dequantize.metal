@@ -24,6 +24,12 @@ template <typename T> METAL_FUNC uint4 words_of(const thread float *v) {
     return words;
 }
 
+/* a, or b where the mask's bits are set.  With a condition the compiler makes two stores of it, of half the lanes. */
+METAL_FUNC uint4 blend(uint4 a, uint4 b, uint mask) {
+    return uint4((a.x & ~mask) | (b.x & mask), (a.y & ~mask) | (b.y & mask), (a.z & ~mask) | (b.z & mask),
+                 (a.w & ~mask) | (b.w & mask));
+}
+
 template <typename F, typename T>
 [[kernel, max_total_threads_per_threadgroup(VMT_DEQUANTIZE_THREADS)]]
 void dequantize(const device uchar *data [[buffer(0)]],
@@ -42,20 +48,20 @@ void dequantize(const device uchar *data [[buffer(0)]],
     row.open(data, scales, biases, args.first_row + row_idx, args.row_bytes, args.cols, args.group_shift);
     float w[VMT_DEQUANTIZE_VALUES];
     row.run(column, w);
-    row.run(column + 16, w + 16); /* zeros past a row, which only plain ones have */
+    row.run(column | 16u, w + 16); /* zeros past a row, which only plain ones have */
 
     uint at = row_idx * args.cols + column, count = is_inside ? args.cols - column : 0;
     uint other_at = simd_shuffle_xor(at, 1), other_count = simd_shuffle_xor(count, 1);
-    bool is_odd = tid % 2 == 1;
-    uint even_at = is_odd ? other_at : at, even_count = is_odd ? other_count : count;
-    uint odd_at = is_odd ? at : other_at, odd_count = is_odd ? count : other_count;
+    uint parity = tid % 2, odd = 0u - parity;
+    uint even_at = parity != 0 ? other_at : at, even_count = parity != 0 ? other_count : count;
+    uint odd_at = parity != 0 ? at : other_at, odd_count = parity != 0 ? count : other_count;
 #pragma unroll
     for (uint i = 0; i < VMT_DEQUANTIZE_VALUES; i += 16) {
         uint4 low = words_of<T>(w + i), high = words_of<T>(w + i + 8);
-        uint4 got = simd_shuffle_xor(is_odd ? low : high, 1);
-        uint part = i + (is_odd ? 8 : 0);
-        if (part < even_count) *(device uint4 *)(out + even_at + part) = is_odd ? got : low;
-        if (part < odd_count) *(device uint4 *)(out + odd_at + part) = is_odd ? high : got;
+        uint4 got = simd_shuffle_xor(blend(high, low, odd), 1);
+        uint part = i + parity * 8;
+        if (part < even_count) *(device uint4 *)(out + even_at + part) = blend(low, got, odd);
+        if (part < odd_count) *(device uint4 *)(out + odd_at + part) = blend(got, high, odd);
     }
 }
 

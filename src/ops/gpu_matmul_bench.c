@@ -4,7 +4,7 @@
  *
  * A few elements of each product are checked first.  Weights come from several copies, more bytes than caches hold, as
  * in a step; GB/s counts the weights alone. */
-#include "ops/gpu_matmul.h"
+#include "ops/gpu_dequantize.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -160,6 +160,34 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
     return right;
 }
 
+/* A weight made plain for a library: its bytes and the plain ones, beside a copy's. */
+static bool bench_dequantize(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t cols,
+                             double copy_rate) {
+    source s;
+    uint32_t counts[VMT_NUM_STEP_COUNTS] = {0};
+    make_source(b, &s, f, rows, cols);
+    uint64_t plain_bytes = (uint64_t)rows * cols * 2, bytes = vmt_matrix_bytes(&s.matrix) + plain_bytes;
+    uint32_t num_copies = b->is_small ? 1 : (uint32_t)VMT_MIN(COPIES_MAX, 1 + COLD_BYTES / plain_bytes);
+    bool right = true;
+    vmt_bench_begin(b);
+    for (uint32_t i = 0; i < num_copies && right; i++) {
+        vmt_gpu_dequantize_args args = {
+            .weight = to_device(b, &s.matrix),
+            .out = vmt_bench_private(b, VMT_BF16, rows, cols),
+        };
+        right = vmt_gpu_dequantize(b->program, &args, &b->err) == VMT_OK;
+    }
+    double seconds = right ? vmt_bench_seconds(b, counts) / num_copies : 0;
+    double rate = (double)bytes / seconds * 1e-9;
+    if (seconds > 0) {
+        printf("%-6s [%6u, %u] plain   %9.2f us  %7.1f GB/s  %5.1f %% of a copy\n", f->name, rows, cols,
+               seconds * 1e6, rate, 100 * rate / copy_rate);
+    }
+    vmt_bench_end(b);
+    drop_source(&s);
+    return seconds > 0;
+}
+
 int main(int argc, char **argv) {
     static vmt_bench b;
     if (!vmt_bench_open(&b, argc > 1 ? argv[1] : "host")) {
@@ -179,6 +207,10 @@ int main(int argc, char **argv) {
             right =
                 bench(&b, &formats[f], VMT_MIN(shape[0], b.is_small ? 14336 : UINT32_MAX) / scale,
                       shape[1] / (b.is_small ? 8 : 1), b.is_small ? VMT_MIN(num_rows, 20) : num_rows, copy_rate);
+        }
+        for (size_t i = 0; i < VMT_COUNT(shapes) - 1 && right && b.gpu->caps.has_gemm; i++) {
+            if (formats[f].dtype != VMT_BF16)
+                right = bench_dequantize(&b, &formats[f], shapes[i][0], shapes[i][1], copy_rate);
         }
     }
     if (!right) fprintf(stderr, "%s\n", b.err.msg);
