@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROWS       70u /* more than a tile's 64 */
+#define ROWS       70u /* more than a tile's 64; with a bias and no multiple of 8 it stays with the kernels */
 #define COLS       256u
 #define GROUP_SIZE 64u
 
@@ -264,6 +264,44 @@ static vmt_status run_fused(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_w
 }
 
 const vmt_gpu_check_kind vmt_gpu_check_fused = {3 * 2 * NUM_TYPES, run_fused};
+
+/* ---- what a library does in a kernel's place: sums onto floats, without what only the kernel can */
+
+static vmt_status run_library(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    const uint32_t num_rows = 40;
+    vmt_dtype type = types[1 + variant]; /* of 16 bits */
+    vmt_gpu_check_name(rig, "matmul of the library %s", vmt_gpu_type_name(type));
+    *is_wanted = rig->gpu->caps.has_gemm && vmt_gpu_check_wants_type(rig, type);
+    if (!*is_wanted) return VMT_OK;
+    vmt_tensor weight = vmt_gpu_check_random(rig, type, ROWS, COLS, -1, 1);
+    vmt_gpu_matmul_args args = {
+        .weights = {vmt_matrix_of(&weight)},
+        .num_weights = 1,
+        .type = type,
+        .x = vmt_gpu_check_random(rig, type, num_rows, COLS, -0.5, 0.5),
+        .kind = VMT_GPU_MATMUL_RESIDUAL,
+        .scale = 0.5f,
+        .out = vmt_gpu_check_random(rig, VMT_F32, num_rows, ROWS, -1, 1),
+        .rows_max = num_rows,
+    };
+    double *want = VMT_ARENA_NEW(rig->arena, double, num_rows *ROWS);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) {
+        want[i] = 0;
+        for (uint32_t k = 0; k < COLS; k++) {
+            want[i] += vmt_tensor_at(&args.x, i / ROWS * COLS + k) * vmt_tensor_at(&weight, i % ROWS * COLS + k);
+        }
+        want[i] = vmt_tensor_at(&args.out, i) + 0.5 * want[i];
+    }
+    VMT_TRY(vmt_gpu_matmul(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
+    vmt_gpu_check_tolerate(rig, VMT_F32);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) {
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want[i]);
+    }
+    return VMT_OK;
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_library = {2, run_library};
 
 /* ---- weights made plain */
 

@@ -11,6 +11,7 @@
 /* Rows of x from which on a library is faster than matmul_few, and than any kernel if weights are dequantized first. */
 #define LIBRARY_ROWS_PLAIN       2u
 #define LIBRARY_ROWS_DEQUANTIZED 17u
+#define PIECE_ROWS               64u /* of a weight that is made plain piece by piece: a multiple of it */
 
 /* ---- formats */
 
@@ -370,10 +371,10 @@ static vmt_status flush(vmt_gpu_program *program, struct pending *p, vmt_err *er
     return VMT_OK;
 }
 
-/* A weight in equal pieces, as few as the scratch allows. */
+/* A weight in equal pieces, as few as the scratch allows; their columns of out begin on whole vectors. */
 static vmt_status make_plain(vmt_gpu_program *program, struct pending *p, const vmt_gpu_weight *w, vmt_err *err) {
     uint32_t room = room_of(&p->args), num_pieces = blocks_of(w->rows, room);
-    uint32_t piece_rows = blocks_of(w->rows, num_pieces);
+    uint32_t piece_rows = VMT_MIN(room, blocks_of(blocks_of(w->rows, num_pieces), PIECE_ROWS) * PIECE_ROWS);
     for (uint32_t row = 0; row < w->rows; row += piece_rows) {
         uint32_t num_rows = VMT_MIN(piece_rows, w->rows - row);
         if (p->args.num_weights == VMT_GPU_MATMUL_WEIGHTS_MAX || num_rows > room - p->rows) {
