@@ -88,7 +88,8 @@ struct vmt_gpu_pipeline {
     const vmt_kernel *kernel;
 };
 
-/* name: "metal", "cuda" or "host"; "cuda:/some/folder" keeps compiled kernels in that folder, which exists.
+/* name: "metal", "cuda" or "host"; "cuda-kernels" is cuda without NVIDIA's library.  "cuda:/some/folder" keeps compiled
+ * kernels in that folder, which exists.
  * VMT_E_UNSUPPORTED: it can't be had here, and why. */
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err);
 void vmt_gpu_close(vmt_gpu *gpu); /* waits for what runs; after every buffer was released; NULL is fine */

@@ -78,7 +78,7 @@ void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu) {
 }
 
 int vmt_test_gpu_run(const char *file, const vmt_test_case *cases, int argc, char **argv) {
-    static const char *const drivers[] = {"host", "cuda", "metal", "mock"};
+    static const char *const drivers[] = {"host", "cuda", "cuda-kernels", "metal", "mock"};
     for (size_t i = 0; i < VMT_COUNT(drivers) && argc > 1; i++) {
         size_t len = strlen(drivers[i]);
         if (strncmp(argv[1], drivers[i], len) != 0 || (argv[1][len] != 0 && argv[1][len] != ':')) continue;

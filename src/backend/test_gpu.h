@@ -1,8 +1,8 @@
 /* backend/test_gpu.h: what tests of kernels share: the device they run on, buffers filled and read back.
  *
  * A test program takes the driver's name as its first argument ("host" unless given; "cuda:/some/folder" keeps
- * compiled kernels there; "mock" is the Metal driver over metal/mock_metal.h) and then, as every test program, a case's
- * name.  It ends with VMT_GPU_TEST_MAIN(cases). */
+ * compiled kernels there; "cuda-kernels" is without NVIDIA's library; "mock" is the Metal driver over
+ * metal/mock_metal.h) and then, as every test program, a case's name.  It ends with VMT_GPU_TEST_MAIN(cases). */
 #ifndef VMT_BACKEND_TEST_GPU_H
 #define VMT_BACKEND_TEST_GPU_H
 

@@ -1,6 +1,6 @@
 /* ops/gpu_matmul_bench.c: matmuls of an 8B model's layers on a GPU, in every regime, beside a copy.
  *
- *   gpu_matmul_bench [metal|cuda|host] [part of a format's name [kernels]]      kernels: nothing for a library's sake
+ *   gpu_matmul_bench [metal|cuda|cuda-kernels|host] [part of a format's name]
  *
  * A few elements of each product are checked first.  Weights come from several copies, more bytes than caches hold, as
  * in a step; GB/s counts the weights alone. */
@@ -194,7 +194,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", b.err.msg);
         return 1;
     }
-    if (argc > 3 && strcmp(argv[3], "kernels") == 0) b.gpu->caps.has_gemm = false;
     double copy_rate = vmt_bench_copy_rate(&b);
     bool right = b.err.code == VMT_OK;
     printf("%s: a copy moves %.1f GB/s\n", b.gpu->caps.name, copy_rate);

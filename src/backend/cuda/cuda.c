@@ -281,7 +281,7 @@ vmt_status vmt_cuda_gpu_open(vmt_gpu **out, const vmt_cuda_config *config, vmt_e
         cuda_close(&c->base);
         return status;
     }
-    find_gemm(c);
+    if (!config->is_without_library) find_gemm(c);
     *out = &c->base;
     return VMT_OK;
 }
