@@ -21,7 +21,7 @@ typedef struct vmt_scratch {
     int32_t *ids;
     int32_t *next, *prev;
     uint32_t *ranks;
-    uint32_t *slots;
+    int32_t *merged; /* what the pairs of these ranks become */
     uint64_t *heap;
     size_t merge_cap; /* elements of each of the above */
     /* Text. */
