@@ -325,7 +325,7 @@ static vmt_status emit_all(vmt_scratch *s, const int32_t *ids, size_t n) {
     return VMT_OK;
 }
 
-static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
+static inline vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     vmt_tokens *out = s->out;
     if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_SHORT_IDS)) {
         VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_SHORT_IDS));
@@ -336,19 +336,27 @@ static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     return VMT_OK;
 }
 
-/* A word of up to VMT_CACHE_LONG_MAX bytes that is not, or has too many ids to be, among the short words.  set: where
- * it belongs there, or NULL. */
-static __attribute__((noinline)) vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
-                                                          size_t len, vmt_short_set *set, vmt_short_key key) {
+/* A word of up to VMT_CACHE_LONG_MAX bytes that is too long, or has too many ids, to be among the short ones. */
+static vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
     bool hit;
     vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
     if (hit) return emit_all(s, slot->ids, slot->num_ids);
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    if (set && num_ids <= VMT_CACHE_SHORT_IDS) {
-        vmt_short_put(set, key, s->ids, num_ids);
-    } else {
-        vmt_long_put(slot, word, len, s->ids, num_ids);
+    vmt_long_put(slot, word, len, s->ids, num_ids);
+    return emit_all(s, s->ids, num_ids);
+}
+
+/* A short word that its set does not have. */
+static __attribute__((noinline)) vmt_status encode_new(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                       size_t len, vmt_short_set *set, vmt_short_key key) {
+    size_t num_ids;
+    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
+    vmt_short_put(set, key, s->ids, num_ids);
+    if (num_ids > VMT_CACHE_SHORT_IDS) {
+        bool hit;
+        vmt_long_put(vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit), word, len, s->ids,
+                     num_ids);
     }
     return emit_all(s, s->ids, num_ids);
 }
@@ -397,7 +405,7 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     size_t at = begin;
     for (uint32_t i = 0; i < num_words; at = ends[i++]) {
         size_t len = ends[i] - at;
-        if (len > VMT_CACHE_SHORT_MAX) continue;
+        if (VMT_UNLIKELY(len > VMT_CACHE_SHORT_MAX)) continue;
         keys[i] = vmt_short_key_of(text + at, len, s->readable_end);
         sets[i] = vmt_short_set_of(&s->cache, keys[i], bpe->mix);
         __builtin_prefetch(sets[i]);
@@ -405,14 +413,19 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     at = begin;
     for (uint32_t i = 0; i < num_words; at = ends[i++]) {
         size_t len = ends[i] - at;
-        if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
-            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
-            VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
-                                              : encode_medium(bpe, s, text + at, len, sets[i], keys[i]));
-        } else if (len <= VMT_CACHE_LONG_MAX) {
-            VMT_TRY(encode_medium(bpe, s, text + at, len, NULL, (vmt_short_key){0, 0}));
-        } else {
+        if (VMT_UNLIKELY(len > VMT_CACHE_LONG_MAX)) {
             VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
+        } else if (VMT_UNLIKELY(len > VMT_CACHE_SHORT_MAX)) {
+            VMT_TRY(encode_medium(bpe, s, text + at, len));
+        } else {
+            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
+            if (VMT_UNLIKELY(!entry)) {
+                VMT_TRY(encode_new(bpe, s, text + at, len, sets[i], keys[i]));
+            } else if (VMT_UNLIKELY(entry->num_ids > VMT_CACHE_SHORT_IDS)) {
+                VMT_TRY(encode_medium(bpe, s, text + at, len));
+            } else {
+                VMT_TRY(emit_short(s, entry));
+            }
         }
     }
     return VMT_OK;
