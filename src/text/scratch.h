@@ -8,8 +8,8 @@
 #include "text/tokenizer.h"
 #include "text/word_cache.h"
 
-#define VMT_WORD_BATCH      16u /* words handed over at once: their cache lines are fetched ahead */
-#define VMT_TEXT_STAGES_MAX 16u /* normalizer or pre-tokenizer steps in a row */
+#define VMT_WORD_BATCH      128u /* words handed over at once: their cache lines are fetched ahead */
+#define VMT_TEXT_STAGES_MAX 16u  /* normalizer or pre-tokenizer steps in a row */
 
 typedef struct vmt_scratch {
     vmt_word_cache cache; /* for models that use one */
