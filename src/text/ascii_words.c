@@ -1,7 +1,7 @@
 #include "text/ascii_words.h"
 #if defined(__SSE2__)
 #include <emmintrin.h>
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
@@ -38,7 +38,7 @@ static inline struct masks masks_of(const uint8_t *s) {
     }
     return m;
 }
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 struct vectors {
     uint8x16_t v[4];
 };
