@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define FEW_ROWS VMT_GPU_MATMUL_NORM_ROWS
-
 /* What is being recorded. */
 struct graph {
     vmt_gpu_decoder *d;
@@ -18,7 +16,7 @@ struct graph {
 
 uint32_t vmt_gpu_class_rows(const vmt_gpu_decoder *d, uint32_t class_idx, bool is_tail) {
     uint32_t rows_max = is_tail ? VMT_MIN(d->options.logits_max, d->options.tokens_max) : d->options.tokens_max;
-    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, FEW_ROWS, rows_max};
+    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, vmt_gpu_matmul_few_rows(d->gpu), rows_max};
     return VMT_MIN(rows[class_idx], rows_max);
 }
 

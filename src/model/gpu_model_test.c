@@ -294,7 +294,8 @@ static void expect_dispatches(vmt_test *t, const char *family, bool is_library) 
     } steps[] = {
         {1, 0, 6, 5},
         {1, 1, 7, 5},
-        {16, 0, is_library && is_plain ? 9 + num_biases : 6, is_library && is_plain ? 7 : 5},
+        {4, 0, is_library && is_plain ? 9 + num_biases : 6, is_library && is_plain ? 7 : 5},
+        {16, 0, is_library ? 9 + 7 * made + num_biases : 6, is_library ? 7 + made : 5},
         {32, 0, is_library ? 9 + 7 * made + num_biases : 8, is_library ? 7 + made : 6},
     };
     for (size_t k = 0; k < VMT_COUNT(steps); k++) {

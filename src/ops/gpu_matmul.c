@@ -8,10 +8,11 @@
 
 #define NUM_BUFFERS 15u
 
-/* Rows of x from which on a library is faster than matmul_few, and than any kernel if weights are dequantized first. */
-#define LIBRARY_ROWS_PLAIN       2u
-#define LIBRARY_ROWS_DEQUANTIZED 17u
-#define PIECE_ROWS               64u /* of a weight that is made plain piece by piece: a multiple of it */
+/* A library multiplies plain weights from LIBRARY_ROWS rows of x on; others, which it costs the same time to make plain
+ * for any number of rows, from FEW_ROWS_BESIDE_LIBRARY + 1 on. */
+#define LIBRARY_ROWS            2u
+#define FEW_ROWS_BESIDE_LIBRARY 4u
+#define PIECE_ROWS              64u /* of a weight that is made plain piece by piece: a multiple of it */
 
 /* ---- formats */
 
@@ -312,6 +313,10 @@ static bool is_plain(const vmt_gpu_weight *w, vmt_dtype type) {
     return w->data.dtype == type;
 }
 
+uint32_t vmt_gpu_matmul_few_rows(const vmt_gpu *gpu) {
+    return gpu->caps.has_gemm ? FEW_ROWS_BESIDE_LIBRARY : VMT_GPU_MATMUL_NORM_ROWS;
+}
+
 static bool can_dequantize(vmt_gpu *gpu, const vmt_gpu_weight *w, vmt_dtype type) {
     char name[64];
     vmt_gpu_pipeline *pipeline;
@@ -321,10 +326,10 @@ static bool can_dequantize(vmt_gpu *gpu, const vmt_gpu_weight *w, vmt_dtype type
 
 bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,
                                 uint32_t rows_max) {
-    bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16) && rows_max >= LIBRARY_ROWS_PLAIN;
+    bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16) && rows_max >= LIBRARY_ROWS;
     for (uint32_t i = 0; i < num_weights && can; i++) {
         can = is_plain(&weights[i], type) ||
-              (rows_max >= LIBRARY_ROWS_DEQUANTIZED && can_dequantize(gpu, &weights[i], type));
+              (rows_max > vmt_gpu_matmul_few_rows(gpu) && can_dequantize(gpu, &weights[i], type));
     }
     return can;
 }
