@@ -8,9 +8,8 @@
 
 #define NUM_BUFFERS 15u
 
-/* A library multiplies plain weights from LIBRARY_ROWS rows of x on; others, which it costs the same time to make plain
- * for any number of rows, from FEW_ROWS_BESIDE_LIBRARY + 1 on. */
-#define LIBRARY_ROWS            2u
+/* A library multiplies plain weights by any number of rows of x; others, which it costs the same time to make plain for
+ * few rows as for many, by more than so many. */
 #define FEW_ROWS_BESIDE_LIBRARY 4u
 #define PIECE_ROWS              64u /* of a weight that is made plain piece by piece: a multiple of it */
 
@@ -326,7 +325,7 @@ static bool can_dequantize(vmt_gpu *gpu, const vmt_gpu_weight *w, vmt_dtype type
 
 bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,
                                 uint32_t rows_max) {
-    bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16) && rows_max >= LIBRARY_ROWS;
+    bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16);
     for (uint32_t i = 0; i < num_weights && can; i++) {
         can = is_plain(&weights[i], type) ||
               (rows_max > vmt_gpu_matmul_few_rows(gpu) && can_dequantize(gpu, &weights[i], type));

@@ -12,7 +12,7 @@
  * Every regime is right for any number of rows: rows_max is about speed.
  *
  * On a device whose vendor has a library for it (vmt_gpu_caps.has_gemm: matmul_tiled of plain weights is a call of it)
- * plain weights of T go there from 2 rows on, others are dequantized for it from 5 on.
+ * plain weights of T go there, others are dequantized for it where there are more than 4 rows.
  *
  * The engine's thread, while recording. */
 #ifndef VMT_OPS_GPU_MATMUL_H
