@@ -80,8 +80,10 @@ static void run(uint32_t vocab, bool is_random) {
            vocab, is_random ? "top_k 20:" : "greedy:", (double)outside_ns / 1e3 / (double)s.num_steps,
            (double)outside_ns / 1e3 / (double)s.num_generated_tokens,
            (double)s.num_generated_tokens / (double)s.num_steps);
-    if (vmt_test_can_count_allocs()) printf("%llu allocations\n", (unsigned long long)s.num_allocations);
-    else printf("allocations not counted\n");
+    if (vmt_test_can_count_allocs())
+        printf("%llu allocations\n", (unsigned long long)s.num_allocations);
+    else
+        printf("allocations not counted\n");
     for (uint32_t i = 0; i < NUM_SEQS; i++) vmt_generation_destroy(gens[i]);
     vmt_engine_destroy(engine);
     vmt_fake_runner_destroy(fake);
