@@ -32,9 +32,9 @@ CUBINS = BUILD / "cubins"
 LOGS = BUILD / "logs"
 TOOLS = ["memcheck", "racecheck", "synccheck", "initcheck"]
 PLANTED = "backend_fault_test"  # a case for each tool, whose name begins with the tool's
-# Processes of a program under a tool; 1 where nothing is said.
-SHARES = {"ops_gpu_attention_test": 8, "ops_gpu_matmul_test": 8, "ops_gpu_checks_test": 6, "ops_gpu_sample_test": 3,
-          "ops_gpu_rope_test": 3}
+# Programs that run as so many processes under a tool: a prime, or one process might get all problems of one kind.
+LONG = ["attention", "checks", "matmul", "rope", "sample"]
+NUM_SHARES = 7
 # Those that the installed version has are passed.
 CHECKER_OPTIONS = ["--launch-timeout=60", "--max-connections=64", "--racecheck-num-workers=2",
                    "--initcheck-address-space=all"]
@@ -133,13 +133,17 @@ def test(options, env):
             fail(f"{name}: {code}")
 
 
+def num_shares(program):
+    return NUM_SHARES if os.path.basename(program) in [f"ops_gpu_{name}_test" for name in LONG] else 1
+
+
 def sanitizer_runs(program):
     """(tool, what tells the run from the program's others, arguments), of one program."""
     name = os.path.basename(program)
     if name == PLANTED:
         cases = re.findall(r'{"((\w+?)_\w+)"', (ROOT / "src/backend/fault_test.c").read_text())
         return [(tool, case, [case]) for case, tool in cases]
-    count = SHARES.get(name, 1)
+    count = num_shares(program)
     return [(tool, f"{i}of{count}", [f"{i}/{count}"]) for tool in TOOLS for i in range(1, count + 1)]
 
 
@@ -152,7 +156,7 @@ def sanitize(options, env):
     known = subprocess.run([checker, "--help"], env=env, text=True, capture_output=True).stdout
     extra = [option for option in CHECKER_OPTIONS if option.split("=")[0] + " " in known]
     say(" ".join(extra))
-    found = sorted(programs(options.filter), key=lambda p: SHARES.get(os.path.basename(p), 1))
+    found = sorted(programs(options.filter), key=num_shares)
     jobs = [(p, *run) for p in found for run in sanitizer_runs(p)]
 
     def job(what):
