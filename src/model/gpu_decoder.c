@@ -5,6 +5,7 @@
 #include "model/rope_tables.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGN        256u
 #define LAST_WAIT_NS UINT64_C(60000000000) /* when the model closes */
@@ -104,7 +105,7 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
     plan(d);
     vmt_gpu_step_shape shape = step_shape(d);
     size_t bytes = plan_scratch(d, NULL) + (size_t)logits_max(options) * logits_cols(config) * sizeof(float);
-    bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(&shape);
+    bytes += VMT_FLIGHTS_MAX * vmt_gpu_step_bytes(d->weights->gpu, &shape);
     free(d);
     return bytes;
 }
@@ -134,10 +135,14 @@ static vmt_status take_rope(vmt_gpu_decoder *d, vmt_err *err) {
     uint32_t num_pairs = VMT_MAX(d->config->rotary_dim / 2, 1u);
     vmt_rope_table_init(&table, d->config, d->options.context_max);
     d->attention_factor = table.attention_factor;
-    VMT_TRY(vmt_gpu_alloc(d->gpu, &d->turns_buffer, num_pairs * 2 * sizeof(uint32_t), VMT_GPU_SHARED, err));
+    size_t page = d->gpu->caps.page_bytes;
+    size_t bytes = (num_pairs * 2 * sizeof(uint32_t) + page - 1) / page * page;
+    d->turns_page = aligned_alloc(page, bytes);
+    if (d->turns_page == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a table of frequencies");
+    memset(d->turns_page, 0, bytes);
+    vmt_gpu_rope_turns(table.inv_freq, d->config->rotary_dim / 2, d->turns_page);
     d->turns = (vmt_tensor){&d->turns_buffer, 0, VMT_I32, 2, {num_pairs, 2}};
-    vmt_gpu_rope_turns(table.inv_freq, d->config->rotary_dim / 2, vmt_tensor_data(&d->turns));
-    return VMT_OK;
+    return vmt_gpu_wrap(d->gpu, &d->turns_buffer, d->turns_page, bytes, err);
 }
 
 /* The host reads them where a request wants more of them than a device scores. */
@@ -204,13 +209,14 @@ bool vmt_gpu_decoder_destroy(vmt_gpu_decoder *d) {
             vmt_gpu_program_destroy(f->tails[k]);
         }
         vmt_gpu_program_destroy(f->draw);
-        vmt_gpu_release(d->gpu, &f->step.buffer);
+        vmt_gpu_step_destroy(&f->step, d->gpu);
     }
     for (uint32_t i = 0; d->kv_buffers && i < d->config->num_layers; i++) {
         vmt_gpu_release(d->gpu, &d->kv_buffers[i]);
     }
     vmt_gpu_readback_destroy(d->readback);
     vmt_gpu_release(d->gpu, &d->turns_buffer);
+    free(d->turns_page);
     vmt_gpu_release(d->gpu, &d->scratch);
     vmt_gpu_release(d->gpu, &d->logits_buffer);
     free(d->kv_buffers);

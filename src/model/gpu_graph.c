@@ -160,6 +160,7 @@ static vmt_status add_rest(struct graph *g, uint32_t layer_idx, const vmt_tensor
 static vmt_status record_body(struct graph *g) {
     vmt_gpu_decoder *d = g->d;
     const vmt_model_config *c = d->config;
+    if (g->step->fetched.bytes > 0) VMT_TRY(vmt_gpu_upload(g->program, &g->step->upload, g->err));
     vmt_gpu_resolve_tokens_args tokens = {
         .token_ids = g->step->token_ids,
         .sources = g->step->token_sources,

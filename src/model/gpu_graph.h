@@ -34,6 +34,7 @@ struct vmt_gpu_decoder {
     vmt_buffer *kv_buffers; /* [num_layers] */
     vmt_gpu_kv *kv;         /* [num_layers] */
     vmt_buffer turns_buffer, scratch, logits_buffer;
+    void *turns_page; /* what turns_buffer wraps */
     vmt_tensor turns; /* I32 [rotary_dim / 2, 2] */
     float attention_factor;
     vmt_tensor logits; /* F32 [logits_max, vocab]; of a headless model hidden states [logits_max, hidden] */

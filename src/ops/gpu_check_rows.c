@@ -5,6 +5,7 @@
 #include "ops/gpu_rope.h"
 #include "ops/gpu_sample.h"
 #include "ops/gpu_type.h"
+#include "ops/gpu_upload.h"
 
 #include "base/rng.h"
 
@@ -347,3 +348,23 @@ static vmt_status run_tokens(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
 }
 
 const vmt_gpu_check_kind vmt_gpu_check_tokens = {1, run_tokens};
+
+static vmt_status run_upload(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    enum { HEADER = sizeof(vmt_upload_header) / sizeof(int32_t), ROWS = 3, COLS = 5, STRIDE = 8 };
+    (void)variant, (void)is_wanted;
+    vmt_gpu_check_name(rig, "upload");
+    vmt_gpu_upload_args args = {vmt_gpu_check_zeros(rig, VMT_I32, HEADER + ROWS * STRIDE, 1),
+                                vmt_gpu_check_zeros(rig, VMT_I32, HEADER + ROWS * STRIDE, 1)};
+    int32_t *from = vmt_tensor_data(&args.from);
+    for (int32_t i = 0; i < ROWS * STRIDE; i++) from[HEADER + i] = i + 1;
+    vmt_upload_add((vmt_upload_header *)from, (vmt_upload_list){HEADER, ROWS, COLS, STRIDE});
+    VMT_TRY(vmt_gpu_upload(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, fixed, err));
+    rig->tolerance = 0; /* a copy */
+    for (uint32_t i = 0; i < ROWS * STRIDE; i++) {
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.to, HEADER + i), i % STRIDE < COLS ? i + 1 : 0);
+    }
+    return VMT_OK;
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_upload = {1, run_upload};
