@@ -3,11 +3,13 @@
 toolkit; torch for the yardsticks.
 
 usage: bench/h100.py [--out DIR] [--only build,test,sanitize,time,yardsticks] [--filter NAME] [--seconds N] [--jobs N]
+                     [--checker FILE] [--tools memcheck,racecheck,synccheck,initcheck]
 
     build       tools/build_gpu_tests, and every kernel compiled into build-gpu/cubins
     test        each GPU test program on the card
     sanitize    the same under memcheck, racecheck, synccheck and initcheck, long programs as several processes that
-                share its problems; each tool must find the fault planted for it
+                share its problems; each tool must find the fault planted for it, initcheck where it can look at
+                threadgroup memory (buffers are never unwritten: they are zeroed when they are taken)
     time        the benchmarks of src/ops/gpu_*_bench.c
     yardsticks  copies, matmuls and attention of torch at the same sizes
 
@@ -36,8 +38,8 @@ PLANTED = "backend_fault_test"  # a case for each tool, whose name begins with t
 LONG = ["attention", "checks", "matmul", "rope", "sample"]
 NUM_SHARES = 7
 # Those that the installed version has are passed.
-CHECKER_OPTIONS = ["--launch-timeout=60", "--max-connections=64", "--racecheck-num-workers=2",
-                   "--initcheck-address-space=all"]
+SEES_THREADGROUPS = "--initcheck-address-space=all"
+CHECKER_OPTIONS = ["--launch-timeout=60", "--max-connections=64", "--racecheck-num-workers=2", SEES_THREADGROUPS]
 failures = []
 report = []
 
@@ -137,27 +139,28 @@ def num_shares(program):
     return NUM_SHARES if os.path.basename(program) in [f"ops_gpu_{name}_test" for name in LONG] else 1
 
 
-def sanitizer_runs(program):
-    """(tool, what tells the run from the program's others, arguments), of one program."""
+def sanitizer_runs(program, extra):
+    """(tool, what tells the run from the program's others, arguments) of one program."""
     name = os.path.basename(program)
     if name == PLANTED:
         cases = re.findall(r'{"((\w+?)_\w+)"', (ROOT / "src/backend/fault_test.c").read_text())
-        return [(tool, case, [case]) for case, tool in cases]
+        runs = [(tool, case, [case]) for case, tool in cases]
+        return [run for run in runs if run[0] != "initcheck" or SEES_THREADGROUPS in extra]
     count = num_shares(program)
     return [(tool, f"{i}of{count}", [f"{i}/{count}"]) for tool in TOOLS for i in range(1, count + 1)]
 
 
 def sanitize(options, env):
     """Reports counted by tool and process; processes share the card."""
-    checker = shutil.which("compute-sanitizer", path=env["PATH"])
+    checker = shutil.which(options.checker, path=env["PATH"])
     if checker is None:
-        fail("compute-sanitizer is not installed")
+        fail(f"{options.checker} is not installed")
         return
     known = subprocess.run([checker, "--help"], env=env, text=True, capture_output=True).stdout
     extra = [option for option in CHECKER_OPTIONS if option.split("=")[0] + " " in known]
     say(" ".join(extra))
     found = sorted(programs(options.filter), key=num_shares)
-    jobs = [(p, *run) for p in found for run in sanitizer_runs(p)]
+    jobs = [(p, *run) for p in found for run in sanitizer_runs(p, extra) if run[0] in options.tools]
 
     def job(what):
         program, tool, part, arguments = what
@@ -258,6 +261,8 @@ def main():
     parser.add_argument("--only", default=",".join(STAGES))
     parser.add_argument("--filter", default="", help="a part of a test program's name")
     parser.add_argument("--seconds", type=float, default=240, help="at most, for one process")
+    parser.add_argument("--checker", default="compute-sanitizer", help="a newer one than the toolkit's, say")
+    parser.add_argument("--tools", type=lambda text: text.split(","), default=TOOLS)
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2),
                         help="processes under a sanitizer at a time")
     options = parser.parse_args()

@@ -49,6 +49,14 @@ static void synccheck_a_return_before_a_barrier(vmt_test *t) {
     run_on_cuda(t, "fault_return");
 }
 
+static void synccheck_lanes_past_a_barrier(vmt_test *t) {
+    run_on_cuda(t, "fault_skip");
+}
+
+static void synccheck_halves_at_two_barriers(vmt_test *t) {
+    run_on_cuda(t, "fault_halves");
+}
+
 static void initcheck_threadgroup_memory_never_written(vmt_test *t) {
     run_on_cuda(t, "fault_unwritten");
 }
@@ -57,6 +65,8 @@ static const vmt_test_case cases[] = {
     {"racecheck_a_missing_barrier", racecheck_a_missing_barrier},
     {"memcheck_a_write_behind_a_buffer", memcheck_a_write_behind_a_buffer},
     {"synccheck_a_return_before_a_barrier", synccheck_a_return_before_a_barrier},
+    {"synccheck_lanes_past_a_barrier", synccheck_lanes_past_a_barrier},
+    {"synccheck_halves_at_two_barriers", synccheck_halves_at_two_barriers},
     {"initcheck_threadgroup_memory_never_written", initcheck_threadgroup_memory_never_written},
     {0},
 };
