@@ -5,32 +5,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO_MERGE    UINT64_MAX
-#define NO_SLOT     UINT32_MAX
-#define MAYBE_BITS  3 /* 2^3 bits for each slot of the merge table */
-#define RANK_BITS   22
+#define NO_PAIR     UINT64_MAX
 #define ID_BITS     21
-#define NO_RANK     UINT32_MAX
+#define MAYBE_BITS  3   /* 2^3 bits for each slot of the merge table */
 #define AHEAD       16u /* merges whose slots are fetched ahead while the table is filled */
 #define SHORT_MAX   48u /* symbols up to which scanning an array beats a heap */
 #define WHOLE_YES   1u
 #define WHOLE_NO    2u
 #define HEAP_FANOUT 4u
 
-_Static_assert(VMT_VOCAB_MAX <= 1u << ID_BITS && 2 * ID_BITS + RANK_BITS == 64, "a slot holds two ids and a rank");
+_Static_assert(VMT_VOCAB_MAX <= 1u << ID_BITS && 2 * ID_BITS < 64, "a pair is never NO_PAIR");
+static const vmt_merge no_merge = {VMT_NO_RANK, -1};
 
 static inline uint64_t pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)left << ID_BITS | (uint32_t)right;
 }
 
-/* The slot of a pair, or NO_SLOT. */
-static inline uint32_t find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
+static inline vmt_merge find_merge(const vmt_bpe *bpe, int32_t left, int32_t right) {
     uint64_t pair = pair_of(left, right), hash = pair * bpe->mix, bit = hash >> (bpe->shift - MAYBE_BITS);
-    if (!(bpe->maybe[bit >> 6] >> (bit & 63) & 1)) return NO_SLOT;
+    if (!(bpe->maybe[bit >> 6] >> (bit & 63) & 1)) return no_merge;
     for (uint32_t pos = (uint32_t)(hash >> bpe->shift);; pos = (pos + 1) & bpe->mask) {
-        uint64_t slot = bpe->slots[pos];
-        if (slot >> RANK_BITS == pair) return pos;
-        if (slot == NO_MERGE) return NO_SLOT;
+        const vmt_merge_slot *slot = &bpe->slots[pos];
+        if (slot->pair == pair) return slot->merge;
+        if (slot->pair == NO_PAIR) return no_merge;
     }
 }
 
@@ -39,9 +36,8 @@ static void put_merge(vmt_bpe *bpe, const vmt_merge_rule *rule) {
              bit = hash >> (bpe->shift - MAYBE_BITS);
     bpe->maybe[bit >> 6] |= (uint64_t)1 << (bit & 63);
     uint32_t pos = (uint32_t)(hash >> bpe->shift);
-    while (bpe->slots[pos] != NO_MERGE && bpe->slots[pos] >> RANK_BITS != pair) pos = (pos + 1) & bpe->mask;
-    bpe->slots[pos] = pair << RANK_BITS | rule->rank; /* of equal pairs the last counts */
-    bpe->slot_ids[pos] = rule->result;
+    while (bpe->slots[pos].pair != NO_PAIR && bpe->slots[pos].pair != pair) pos = (pos + 1) & bpe->mask;
+    bpe->slots[pos] = (vmt_merge_slot){pair, {rule->rank, rule->result}}; /* of equal pairs the last counts */
 }
 
 static void note_joins(vmt_bpe *bpe, vmt_str text) {
@@ -88,7 +84,7 @@ static vmt_status rate_byte_pairs(vmt_bpe *bpe, vmt_err *err) {
         for (uint32_t b = 0; b < 256; b++) {
             int32_t left = bpe->byte_level ? bpe->byte_ids[a] : a < 128 ? bpe->ascii_ids[a] : -1;
             int32_t right = bpe->byte_level ? bpe->byte_ids[b] : b < 128 ? bpe->ascii_ids[b] : -1;
-            bpe->byte_pairs[a << 8 | b] = left < 0 || right < 0 ? NO_SLOT : find_merge(bpe, left, right);
+            bpe->byte_pairs[a << 8 | b] = left < 0 || right < 0 ? no_merge : find_merge(bpe, left, right);
         }
     }
     return VMT_OK;
@@ -102,10 +98,9 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
     uint32_t num_slots = 64, bits = 6;
     while (num_slots < num_rules + num_rules / 2) num_slots *= 2, bits++;
     bpe->slots = vmt_huge_calloc(num_slots, sizeof *bpe->slots);
-    bpe->slot_ids = vmt_huge_calloc(num_slots, sizeof *bpe->slot_ids);
     bpe->maybe = calloc(((size_t)num_slots << MAYBE_BITS) / 64, sizeof *bpe->maybe);
     bpe->whole = calloc(bpe->vocab->num_ids + 1u, 1);
-    if (!bpe->slots || !bpe->slot_ids || !bpe->maybe || !bpe->whole)
+    if (!bpe->slots || !bpe->maybe || !bpe->whole)
         return vmt_fail(err, VMT_E_NO_MEMORY, "tokenizer: no memory for its merges");
     memset(bpe->slots, 0xFF, num_slots * sizeof *bpe->slots);
     bpe->mask = num_slots - 1;
@@ -117,7 +112,6 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
         if (i + AHEAD < num_rules) {
             uint64_t pair = pair_of(rules[i + AHEAD].left, rules[i + AHEAD].right);
             __builtin_prefetch(&bpe->slots[(pair * bpe->mix) >> bpe->shift]);
-            __builtin_prefetch(&bpe->slot_ids[(pair * bpe->mix) >> bpe->shift]);
             __builtin_prefetch(&bpe->vocab->key[rules[i + AHEAD].result]);
         }
         put_merge(bpe, &rules[i]);
@@ -132,7 +126,6 @@ vmt_status vmt_bpe_build(vmt_bpe *bpe, const vmt_merge_rule *rules, uint32_t num
 
 void vmt_bpe_reset(vmt_bpe *bpe) {
     free(bpe->slots);
-    free(bpe->slot_ids);
     free(bpe->maybe);
     free(bpe->byte_pairs);
     free((void *)bpe->whole);
@@ -183,37 +176,39 @@ static size_t split_characters(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     return n;
 }
 
-static inline void set_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, uint32_t slot) {
-    s->ranks[at] = slot == NO_SLOT ? NO_RANK : (uint32_t)bpe->slots[slot] & ((1u << RANK_BITS) - 1);
-    s->slots[at] = slot;
-}
 static inline void rate_pair(const vmt_bpe *bpe, vmt_scratch *s, size_t at, int32_t left, int32_t right) {
-    set_pair(bpe, s, at, find_merge(bpe, left, right));
+    vmt_merge merge = find_merge(bpe, left, right);
+    s->ranks[at] = merge.rank;
+    s->merged[at] = merge.id;
 }
 
 /* The pairs of a word as it starts out.  word: its bytes, if each of its n symbols is one; else NULL. */
 static void rate_first_pairs(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t n) {
     if (word) {
-        for (size_t i = 0; i + 1 < n; i++) set_pair(bpe, s, i, bpe->byte_pairs[word[i] << 8 | word[i + 1]]);
+        for (size_t i = 0; i + 1 < n; i++) {
+            vmt_merge merge = bpe->byte_pairs[word[i] << 8 | word[i + 1]];
+            s->ranks[i] = merge.rank;
+            s->merged[i] = merge.id;
+        }
     } else {
         for (size_t i = 0; i + 1 < n; i++) rate_pair(bpe, s, i, s->ids[i], s->ids[i + 1]);
     }
 }
 
 static size_t merge_short(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
-    int32_t *ids = s->ids;
-    uint32_t *ranks = s->ranks, *slots = s->slots;
+    int32_t *ids = s->ids, *merged = s->merged;
+    uint32_t *ranks = s->ranks;
     while (n > 1) {
-        uint32_t best = NO_RANK;
+        uint32_t best = VMT_NO_RANK;
         size_t at = 0;
         for (size_t i = 0; i + 1 < n; i++) {
             if (ranks[i] < best) best = ranks[i], at = i;
         }
-        if (best == NO_RANK) break;
-        ids[at] = bpe->slot_ids[slots[at]];
+        if (best == VMT_NO_RANK) break;
+        ids[at] = merged[at];
         for (size_t i = at + 1; i + 1 < n; i++) ids[i] = ids[i + 1];
         n--;
-        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], slots[i] = slots[i + 1];
+        for (size_t i = at + 1; i + 1 < n; i++) ranks[i] = ranks[i + 1], merged[i] = merged[i + 1];
         if (at > 0) rate_pair(bpe, s, at - 1, ids[at - 1], ids[at]);
         if (at + 1 < n) rate_pair(bpe, s, at, ids[at], ids[at + 1]);
     }
@@ -254,8 +249,8 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         s->prev[i] = (int32_t)i - 1;
         s->next[i] = i + 1 < n ? (int32_t)i + 1 : -1;
-        if (i + 1 == n) s->ranks[i] = NO_RANK;
-        if (s->ranks[i] != NO_RANK) heap[num_heap++] = (uint64_t)s->ranks[i] << 32 | i;
+        if (i + 1 == n) s->ranks[i] = VMT_NO_RANK;
+        if (s->ranks[i] != VMT_NO_RANK) heap[num_heap++] = (uint64_t)s->ranks[i] << 32 | i;
     }
     for (size_t i = num_heap / HEAP_FANOUT + 1; i-- > 0;) {
         if (i < num_heap) sift_down(heap, num_heap, i);
@@ -267,20 +262,20 @@ static size_t merge_long(const vmt_bpe *bpe, vmt_scratch *s, size_t n) {
         size_t at = (uint32_t)top;
         if (s->ranks[at] != (uint32_t)(top >> 32)) continue;
         int32_t right = s->next[at], after = s->next[right], before = s->prev[at];
-        s->ids[at] = bpe->slot_ids[s->slots[at]];
+        s->ids[at] = s->merged[at];
         s->next[at] = after;
-        s->ranks[right] = s->ranks[at] = NO_RANK;
+        s->ranks[right] = s->ranks[at] = VMT_NO_RANK;
         if (after >= 0) {
             s->prev[after] = (int32_t)at;
             rate_pair(bpe, s, at, s->ids[at], s->ids[after]);
-            if (s->ranks[at] != NO_RANK) {
+            if (s->ranks[at] != VMT_NO_RANK) {
                 heap[num_heap] = (uint64_t)s->ranks[at] << 32 | at;
                 sift_up(heap, num_heap++);
             }
         }
         if (before >= 0) {
             rate_pair(bpe, s, (size_t)before, s->ids[before], s->ids[at]);
-            if (s->ranks[before] != NO_RANK) {
+            if (s->ranks[before] != VMT_NO_RANK) {
                 heap[num_heap] = (uint64_t)s->ranks[before] << 32 | (uint32_t)before;
                 sift_up(heap, num_heap++);
             }
@@ -330,7 +325,7 @@ static vmt_status emit_all(vmt_scratch *s, const int32_t *ids, size_t n) {
     return VMT_OK;
 }
 
-static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
+static inline vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     vmt_tokens *out = s->out;
     if (VMT_UNLIKELY(out->cap - out->len < VMT_CACHE_SHORT_IDS)) {
         VMT_TRY(vmt_scratch_grow_out(s, VMT_CACHE_SHORT_IDS));
@@ -341,19 +336,27 @@ static vmt_status emit_short(vmt_scratch *s, const vmt_short_entry *entry) {
     return VMT_OK;
 }
 
-/* A word of up to VMT_CACHE_LONG_MAX bytes that is not, or has too many ids to be, among the short words.  set: where
- * it belongs there, or NULL. */
-static __attribute__((noinline)) vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
-                                                          size_t len, vmt_short_set *set, vmt_short_key key) {
+/* A word of up to VMT_CACHE_LONG_MAX bytes that is too long, or has too many ids, to be among the short ones. */
+static vmt_status encode_medium(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word, size_t len) {
     bool hit;
     vmt_long_entry *slot = vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit);
     if (hit) return emit_all(s, slot->ids, slot->num_ids);
     size_t num_ids;
     VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
-    if (set && num_ids <= VMT_CACHE_SHORT_IDS) {
-        vmt_short_put(set, key, s->ids, num_ids);
-    } else {
-        vmt_long_put(slot, word, len, s->ids, num_ids);
+    vmt_long_put(slot, word, len, s->ids, num_ids);
+    return emit_all(s, s->ids, num_ids);
+}
+
+/* A short word that its set does not have. */
+static __attribute__((noinline)) vmt_status encode_new(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t *word,
+                                                       size_t len, vmt_short_set *set, vmt_short_key key) {
+    size_t num_ids;
+    VMT_TRY(find_word(bpe, s, word, len, bpe->ignore_merges, &num_ids));
+    vmt_short_put(set, key, s->ids, num_ids);
+    if (num_ids > VMT_CACHE_SHORT_IDS) {
+        bool hit;
+        vmt_long_put(vmt_long_slot(&s->cache, word, len, bpe->vocab->words.seed, &hit), word, len, s->ids,
+                     num_ids);
     }
     return emit_all(s, s->ids, num_ids);
 }
@@ -402,7 +405,7 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     size_t at = begin;
     for (uint32_t i = 0; i < num_words; at = ends[i++]) {
         size_t len = ends[i] - at;
-        if (len > VMT_CACHE_SHORT_MAX) continue;
+        if (VMT_UNLIKELY(len > VMT_CACHE_SHORT_MAX)) continue;
         keys[i] = vmt_short_key_of(text + at, len, s->readable_end);
         sets[i] = vmt_short_set_of(&s->cache, keys[i], bpe->mix);
         __builtin_prefetch(sets[i]);
@@ -410,14 +413,19 @@ static vmt_status encode_batch(const vmt_bpe *bpe, vmt_scratch *s, const uint8_t
     at = begin;
     for (uint32_t i = 0; i < num_words; at = ends[i++]) {
         size_t len = ends[i] - at;
-        if (VMT_LIKELY(len <= VMT_CACHE_SHORT_MAX)) {
-            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
-            VMT_TRY(VMT_LIKELY(entry != NULL) ? emit_short(s, entry)
-                                              : encode_medium(bpe, s, text + at, len, sets[i], keys[i]));
-        } else if (len <= VMT_CACHE_LONG_MAX) {
-            VMT_TRY(encode_medium(bpe, s, text + at, len, NULL, (vmt_short_key){0, 0}));
-        } else {
+        if (VMT_UNLIKELY(len > VMT_CACHE_LONG_MAX)) {
             VMT_TRY(may_cut ? encode_long(bpe, s, text + at, len) : encode_uncached(bpe, s, text + at, len));
+        } else if (VMT_UNLIKELY(len > VMT_CACHE_SHORT_MAX)) {
+            VMT_TRY(encode_medium(bpe, s, text + at, len));
+        } else {
+            const vmt_short_entry *entry = vmt_short_find(sets[i], keys[i]);
+            if (VMT_UNLIKELY(!entry)) {
+                VMT_TRY(encode_new(bpe, s, text + at, len, sets[i], keys[i]));
+            } else if (VMT_UNLIKELY(entry->num_ids > VMT_CACHE_SHORT_IDS)) {
+                VMT_TRY(encode_medium(bpe, s, text + at, len));
+            } else {
+                VMT_TRY(emit_short(s, entry));
+            }
         }
     }
     return VMT_OK;

@@ -8,15 +8,26 @@
 #include "text/vocab.h"
 #include <stdatomic.h>
 
-#define VMT_MERGES_MAX ((1u << 22) - 1) /* ranks have 22 bits beside two ids of 21 */
+#define VMT_MERGES_MAX ((1u << 22) - 1)
+#define VMT_NO_RANK    UINT32_MAX
+
+typedef struct vmt_merge {
+    uint32_t rank; /* VMT_NO_RANK: no merge */
+    int32_t id;    /* what the pair becomes */
+} vmt_merge;
+
+/* A merge and its pair in one place, so that a look-up waits for one cache line. */
+typedef struct vmt_merge_slot {
+    uint64_t pair; /* left << 21 | right; all ones: empty */
+    vmt_merge merge;
+} vmt_merge_slot;
 
 typedef struct vmt_bpe {
     const vmt_vocab *vocab;
-    uint64_t *slots;   /* left << 43 | right << 22 | rank; all ones: empty */
-    int32_t *slot_ids; /* what the pair of a slot becomes */
+    vmt_merge_slot *slots;
     uint64_t
         *maybe; /* a bit per hash of a pair: not set, no such merge.  Small enough to stay in a core's cache */
-    uint32_t *byte_pairs; /* [256 * 256] the slot of two bytes' pair (of two ASCII characters'), or all ones */
+    vmt_merge *byte_pairs; /* [256 * 256] of two bytes (of two ASCII characters in a model of characters) */
     uint32_t mask, shift, num_merges;
     uint64_t mix;       /* odd, random */
     bool byte_level;    /* symbols start as bytes, else as characters */

@@ -69,23 +69,22 @@ static vmt_status on_span(struct splitter *sp, size_t begin, size_t end, bool is
 static vmt_status split_by_scan(struct splitter *sp) {
     const uint8_t *s = (const uint8_t *)sp->text.ptr;
     size_t len = sp->text.len;
-    vmt_scan_fn match = sp->stage->scan.match;
+    vmt_scan scan = sp->stage->scan;
+    size_t ends[VMT_WORD_BATCH];
     bool every_span = sp->stage->behavior == VMT_SPLIT_ISOLATED ||
                       (sp->stage->behavior == VMT_SPLIT_REMOVED && sp->stage->invert);
     if (every_span && sp->stage_idx + 1 == sp->run->pre->num_stages) { /* the path of nearly every tokenizer */
         vmt_word_sink sink = sp->run->sink;
         for (size_t pos = 0; pos < len;) {
-            size_t begin = pos, ends[VMT_WORD_BATCH];
-            uint32_t n = 0;
-            while (n < VMT_WORD_BATCH && pos < len) ends[n++] = pos = match(s, len, pos);
-            VMT_TRY(sink.words(sink.model, sp->run->scratch, s, begin, ends, n));
+            uint32_t n = vmt_scan_words(scan, s, len, pos, ends, VMT_WORD_BATCH);
+            VMT_TRY(sink.words(sink.model, sp->run->scratch, s, pos, ends, n));
+            pos = ends[n - 1];
         }
         return VMT_OK;
     }
     for (size_t pos = 0; pos < len;) {
-        size_t end = match(s, len, pos);
-        VMT_TRY(on_span(sp, pos, end, true));
-        pos = end;
+        uint32_t n = vmt_scan_words(scan, s, len, pos, ends, VMT_WORD_BATCH);
+        for (uint32_t i = 0; i < n; pos = ends[i++]) VMT_TRY(on_span(sp, pos, ends[i], true));
     }
     return release_held(sp);
 }

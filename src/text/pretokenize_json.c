@@ -189,7 +189,7 @@ static bool fuse(vmt_pretokenizer *pre, vmt_json json) {
         if (n == VMT_COUNT(list)) return false;
         list[n++] = item;
     }
-    vmt_scan scan = {NULL, false};
+    vmt_scan scan = {0};
     bool individual = false;
     if (n == 4 && is_isolated_regex(list, 0, VMT_PATTERN_DEEPSEEK_NUMBERS) &&
         is_isolated_regex(list, 1, VMT_PATTERN_DEEPSEEK_CJK) &&

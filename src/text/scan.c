@@ -288,23 +288,42 @@ static size_t scan_deepseek_v3(const uint8_t *s, size_t len, size_t pos) {
     return end;
 }
 
+uint32_t vmt_scan_words(vmt_scan scan, const uint8_t *s, size_t len, size_t pos, size_t *ends, uint32_t ends_max) {
+    uint32_t n = 0;
+    VMT_ASSERT(ends_max >= VMT_ASCII_WINDOW);
+    while (n <= ends_max - VMT_ASCII_WINDOW && pos < len) {
+        bool ascii = scan.ascii.known && len - pos >= VMT_ASCII_WINDOW && !((s[pos] | s[pos + 1]) & 0x80);
+        uint64_t found = ascii ? vmt_ascii_word_ends(scan.ascii, s + pos) : 0;
+        if (!found) ends[n++] = pos = scan.match(s, len, pos);
+        for (size_t begin = pos; found; found &= found - 1)
+            ends[n++] = pos = begin + (size_t)__builtin_ctzll(found);
+    }
+    return n;
+}
+
 vmt_scan vmt_scan_deepseek_v3(void) {
-    return (vmt_scan){scan_deepseek_v3, true};
+    return (vmt_scan){.match = scan_deepseek_v3};
 }
 vmt_scan vmt_scan_digits_gpt2(void) {
-    return (vmt_scan){scan_digits_gpt2, true};
+    return (vmt_scan){.match = scan_digits_gpt2};
 }
 
 vmt_scan vmt_scan_for_pattern(vmt_str pattern) {
     static const struct {
         const char *pattern;
-        vmt_scan_fn match;
+        vmt_scan scan;
     } known[] = {
-        {VMT_PATTERN_GPT2, scan_gpt2},     {VMT_PATTERN_CL100K, scan_cl100k}, {VMT_PATTERN_QWEN2, scan_qwen2},
-        {VMT_PATTERN_QWEN35, scan_qwen35}, {VMT_PATTERN_O200K, scan_o200k},   {VMT_PATTERN_TEKKEN, scan_tekken},
+        {VMT_PATTERN_GPT2, {.match = scan_gpt2}},
+        {VMT_PATTERN_CL100K, {scan_cl100k, {.known = true, .numbers_of_3 = true, .begins_contraction = true}}},
+        {VMT_PATTERN_QWEN2, {scan_qwen2, {.known = true, .begins_contraction = true}}},
+        {VMT_PATTERN_QWEN35, {scan_qwen35, {.known = true, .begins_contraction = true}}},
+        {VMT_PATTERN_O200K,
+         {scan_o200k,
+          {.known = true, .cased = true, .numbers_of_3 = true, .ends_contraction = true, .slashes = true}}},
+        {VMT_PATTERN_TEKKEN, {scan_tekken, {.known = true, .cased = true, .slashes = true}}},
     };
     for (size_t i = 0; i < VMT_COUNT(known); i++) {
-        if (vmt_str_eq_c(pattern, known[i].pattern)) return (vmt_scan){known[i].match, true};
+        if (vmt_str_eq_c(pattern, known[i].pattern)) return known[i].scan;
     }
-    return (vmt_scan){NULL, false};
+    return (vmt_scan){0};
 }

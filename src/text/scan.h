@@ -5,7 +5,7 @@
 #ifndef VMT_TEXT_SCAN_H
 #define VMT_TEXT_SCAN_H
 
-#include "base/str.h"
+#include "text/ascii_words.h"
 
 /* The end of the match at pos, or pos if none begins there.  s is UTF-8, pos < len on a character border. */
 typedef size_t (*vmt_scan_fn)(const uint8_t *s, size_t len, size_t pos);
@@ -32,10 +32,16 @@ typedef size_t (*vmt_scan_fn)(const uint8_t *s, size_t len, size_t pos);
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|" \
     " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
 
+/* A match begins at every character: there are never gaps. */
 typedef struct vmt_scan {
     vmt_scan_fn match;
-    bool total; /* a match begins at every character: there are never gaps */
+    vmt_ascii_words ascii; /* the same, many at a time */
 } vmt_scan;
+
+/* The matches from pos on, each beginning where the one before ends.  Writes their ends, at most ends_max and less than
+ * VMT_ASCII_WINDOW fewer, or all up to the end of the text, and returns how many.  pos < len, ends_max >=
+ * VMT_ASCII_WINDOW. */
+uint32_t vmt_scan_words(vmt_scan scan, const uint8_t *s, size_t len, size_t pos, size_t *ends, uint32_t ends_max);
 
 /* match is NULL for a pattern without a scanner. */
 vmt_scan vmt_scan_for_pattern(vmt_str pattern);

@@ -50,12 +50,80 @@ static void scanners_equal_their_patterns(vmt_test *t) {
     vmt_scratch_destroy(scratch);
 }
 
+/* ASCII for the most part, in which runs, seams and contractions are frequent; now and then a character that is not. */
+static size_t random_ascii_text(uint64_t *rng, char *bytes, size_t len_max) {
+    static const char *const pieces[] = {
+        " ",        "  ",
+        "        ", "\n",
+        "\n\n",     "\r\n",
+        "\t",       " \n",
+        "\n/",      "/",
+        "//",       "'",
+        "''",       "'s",
+        "'LL",      "'ve",
+        "'x",       "a",
+        "Z",        "it",
+        "ABC",      "camelCase",
+        "1",        "23",
+        "1234567",  ".",
+        "...",      "({",
+        ";\n",      "\v",
+        "\f",       "\x01",
+        "\x7F",     "\n  \xC2\xA0\n"}; /* the last only where there are others like it */
+    size_t len = 0;
+    bool wide = vmt_splitmix64(rng) % 3 == 0;
+    while (len < len_max) {
+        uint64_t pick = vmt_splitmix64(rng);
+        const char *piece = pieces[pick % (VMT_COUNT(pieces) - !wide)];
+        for (uint64_t n = pick >> 32 & 31 ? 1 : 1 + (pick >> 40) % 30; n > 0; n--) {
+            if (len + strlen(piece) + 4 > len_max) return len;
+            memcpy(bytes + len, piece, strlen(piece));
+            len += strlen(piece);
+        }
+        if (wide && (pick >> 8) % 24 == 0) len += vmt_utf8_encode(random_code_point(rng), bytes + len);
+        if ((pick >> 16) % 4 == 0 && len < len_max) bytes[len++] = (char)(pick >> 56 & 0x7F);
+    }
+    return len;
+}
+
+/* All words of a text, as they are found many at a time. */
+static void words_of_long_texts_equal_their_patterns(vmt_test *t) {
+    vmt_scratch *scratch = vmt_scratch_create(false);
+    for (size_t p = 0; p < VMT_COUNT(patterns); p++) {
+        vmt_regex *regex;
+        vmt_err err = {0};
+        vmt_expect_eq(t, vmt_regex_compile(&regex, vmt_str_from(patterns[p]), &err), VMT_OK);
+        vmt_scan scan = vmt_scan_for_pattern(vmt_str_from(patterns[p]));
+        uint64_t rng = t->seed + p;
+        for (int round = 0; round < 1500; round++) {
+            char bytes[400];
+            vmt_str text = {bytes, random_ascii_text(&rng, bytes, 8 + vmt_splitmix64(&rng) % 392)};
+            size_t ends[3 * VMT_ASCII_WINDOW];
+            uint32_t ends_max = VMT_ASCII_WINDOW + (uint32_t)(vmt_splitmix64(&rng) % (2 * VMT_ASCII_WINDOW + 1));
+            for (size_t pos = 0; pos < text.len;) {
+                uint32_t num = vmt_scan_words(scan, (const uint8_t *)bytes, text.len, pos, ends, ends_max);
+                vmt_expect(t, num > 0 && num <= ends_max);
+                for (uint32_t i = 0; i < num; pos = ends[i++]) {
+                    vmt_regex_span want = {0, 0};
+                    vmt_expect_eq(t, vmt_regex_next(regex, scratch, text, pos, false, &want), VMT_OK);
+                    if (want.begin == pos && want.end == ends[i]) continue;
+                    vmt_test_fail(t, __FILE__, __LINE__, "pattern %zu, '%.*s' at %zu: %zu, not %zu", p,
+                                  VMT_STR_ARG(text), pos, ends[i], want.end);
+                }
+            }
+        }
+        vmt_regex_destroy(regex);
+    }
+    vmt_scratch_destroy(scratch);
+}
+
 static void unknown_patterns_have_no_scanner(vmt_test *t) {
     vmt_expect(t, vmt_scan_for_pattern(VMT_STR("\\p{L}+")).match == NULL);
 }
 
 static const vmt_test_case cases[] = {
     {"scanners_equal_their_patterns", scanners_equal_their_patterns},
+    {"words_of_long_texts_equal_their_patterns", words_of_long_texts_equal_their_patterns},
     {"unknown_patterns_have_no_scanner", unknown_patterns_have_no_scanner},
     {NULL, NULL},
 };

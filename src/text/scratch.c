@@ -22,7 +22,7 @@ void vmt_scratch_destroy(vmt_scratch *s) {
     free(s->next);
     free(s->prev);
     free(s->ranks);
-    free(s->slots);
+    free(s->merged);
     free(s->heap);
     free(s->lattice);
     for (size_t i = 0; i < VMT_COUNT(s->text); i++) vmt_buf_free(&s->text[i]);
@@ -56,7 +56,8 @@ vmt_status vmt_scratch_reserve_merge(vmt_scratch *s, size_t n) {
     s->merge_cap = 0;
     if (!renew((void **)&s->ids, cap, sizeof *s->ids) || !renew((void **)&s->next, cap, sizeof *s->next) ||
         !renew((void **)&s->prev, cap, sizeof *s->prev) || !renew((void **)&s->ranks, cap, sizeof *s->ranks) ||
-        !renew((void **)&s->slots, cap, sizeof *s->slots) || !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
+        !renew((void **)&s->merged, cap, sizeof *s->merged) ||
+        !renew((void **)&s->heap, 3 * cap, sizeof *s->heap)) {
         return vmt_fail(s->err, VMT_E_NO_MEMORY, "no memory to merge a word of %zu characters", n);
     }
     s->merge_cap = cap;

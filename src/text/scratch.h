@@ -8,8 +8,8 @@
 #include "text/tokenizer.h"
 #include "text/word_cache.h"
 
-#define VMT_WORD_BATCH      16u /* words handed over at once: their cache lines are fetched ahead */
-#define VMT_TEXT_STAGES_MAX 16u /* normalizer or pre-tokenizer steps in a row */
+#define VMT_WORD_BATCH      128u /* words handed over at once: their cache lines are fetched ahead */
+#define VMT_TEXT_STAGES_MAX 16u  /* normalizer or pre-tokenizer steps in a row */
 
 typedef struct vmt_scratch {
     vmt_word_cache cache; /* for models that use one */
@@ -21,7 +21,7 @@ typedef struct vmt_scratch {
     int32_t *ids;
     int32_t *next, *prev;
     uint32_t *ranks;
-    uint32_t *slots;
+    int32_t *merged; /* what the pairs of these ranks become */
     uint64_t *heap;
     size_t merge_cap; /* elements of each of the above */
     /* Text. */

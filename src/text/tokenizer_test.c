@@ -134,6 +134,40 @@ static vmt_tokens encode(vmt_test *t, const vmt_tokenizer *tok, vmt_str text, vm
     return tokens;
 }
 
+/* A line that ends in a letter and a newline is followed by one that begins with a letter: no word, and so no token,
+ * reaches across.  Wherever a line lies among the words that are looked at together, its tokens are the same. */
+static void lines_encode_alone_as_together(vmt_test *t) {
+    static const char *const names[] = {"qwen2", "qwen35", "o200k", "tekken", "digits", "deepseek"};
+    static const char *const pieces[] = {"the ",  "word",     " of",        "\n\n", "    ", "don't ",
+                                         "x1234", ", ",       "unseenword", "({",   "});",  "\n//",
+                                         "ABC",   "\xC3\xA9", "camelCase",  "\t",   "'s",   "--------"};
+    for (size_t n = 0; n < VMT_COUNT(names); n++) {
+        vmt_tokenizer *tok = load_fixture(t, names[n]);
+        vmt_tokens alone = {0};
+        vmt_err err = {0};
+        vmt_buf text;
+        vmt_buf_init(&text, 0);
+        uint64_t rng = t->seed + n;
+        for (int line = 0; line < 400; line++) {
+            size_t begin = text.len;
+            vmt_buf_append(&text, VMT_STR("L"));
+            for (uint64_t k = vmt_splitmix64(&rng) % 40; k > 0; k--) {
+                vmt_buf_append(&text, vmt_str_from(pieces[vmt_splitmix64(&rng) % VMT_COUNT(pieces)]));
+            }
+            vmt_buf_append(&text, VMT_STR("e\n"));
+            vmt_str added = vmt_str_slice(vmt_buf_str(&text), begin, text.len);
+            vmt_expect_eq(t, vmt_tokenizer_encode(tok, added, (vmt_encode_options){0}, &alone, &err), VMT_OK);
+        }
+        vmt_tokens together = encode(t, tok, vmt_buf_str(&text), (vmt_encode_options){0});
+        vmt_expect_eq(t, together.len, alone.len);
+        vmt_expect(t, memcmp(together.ids, alone.ids, alone.len * sizeof *alone.ids) == 0);
+        vmt_tokens_free(&together);
+        vmt_tokens_free(&alone);
+        vmt_buf_free(&text);
+        vmt_tokenizer_destroy(tok);
+    }
+}
+
 static void random_ids_stream_as_they_decode(vmt_test *t) {
     static const char *const names[] = {"qwen2", "llama2", "gemma", "unigram", "mistral", "words", "gpt2"};
     for (size_t n = 0; n < VMT_COUNT(names); n++) {
@@ -338,6 +372,7 @@ static void damaged_files_do_no_harm(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"fixtures_equal_the_reference", fixtures_equal_the_reference},
     {"real_tokenizers_equal_the_reference", real_tokenizers_equal_the_reference},
+    {"lines_encode_alone_as_together", lines_encode_alone_as_together},
     {"random_ids_stream_as_they_decode", random_ids_stream_as_they_decode},
     {"special_tokens_can_be_plain_text", special_tokens_can_be_plain_text},
     {"tokens_max_is_a_limit", tokens_max_is_a_limit},

@@ -21,10 +21,9 @@ void vmt_word_cache_reset(vmt_word_cache *cache) {
 }
 
 void vmt_short_put(vmt_short_set *set, vmt_short_key key, const int32_t *ids, size_t num_ids) {
-    if (num_ids > VMT_CACHE_SHORT_IDS) return;
     set->way[1] = set->way[0];
     set->way[0].key = key;
-    memcpy(set->way[0].ids, ids, num_ids * sizeof *ids);
+    memcpy(set->way[0].ids, ids, VMT_MIN(num_ids, VMT_CACHE_SHORT_IDS) * sizeof *ids);
     set->way[0].num_ids = (uint32_t)num_ids;
 }
 

@@ -1,7 +1,7 @@
 /* text/word_cache.h: words seen before and their ids, so that most words of a text cost one cache line.
  *
- * Short words (most) lie in sets of two per line; longer ones, and
- * those of more than three tokens, have a line each.  A full set forgets its older word.
+ * Short words (most) lie in sets of two per line; longer ones have a line each, and so have short ones of more than
+ * three tokens, beside an entry that says so.  A full set forgets its older word.
  * One cache belongs to one scratch and one tokenizer. */
 #ifndef VMT_TEXT_WORD_CACHE_H
 #define VMT_TEXT_WORD_CACHE_H
@@ -22,7 +22,7 @@ typedef struct vmt_short_key {
 typedef struct vmt_short_entry {
     vmt_short_key key;
     int32_t ids[VMT_CACHE_SHORT_IDS];
-    uint32_t num_ids;
+    uint32_t num_ids; /* more than VMT_CACHE_SHORT_IDS: they are among the long ones, if not forgotten */
 } vmt_short_entry;
 
 typedef struct vmt_short_set {
