@@ -227,6 +227,7 @@ def timed(name, call, count, traffic=0, flops=0):
 b = dict(dtype=torch.bfloat16, device="cuda")
 x = torch.randn(1 << 29, **b); y = torch.empty_like(x)
 timed("copy 1 GiB", lambda i: y.copy_(x), 4, 4 * (1 << 29))
+timed("x + 1, 1 GiB", lambda i: torch.add(x, 1, out=y), 4, 4 * (1 << 29))  # a copy may go by a copy engine
 del x, y
 for rows, m, k in [(1, 4096, 4096), (1, 14336, 4096), (1, 128256, 4096), (16, 14336, 4096), (512, 14336, 4096),
                    (4096, 14336, 4096), (8192, 8192, 8192)]:
