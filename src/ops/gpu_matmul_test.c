@@ -250,6 +250,7 @@ static const char *name_of(fixture *f, size_t format, vmt_dtype type, const shap
 
 /* Plain products. */
 static void try_shape(fixture *f, size_t format, vmt_dtype type, const shape *shape) {
+    if (!vmt_test_gpu_takes()) return;
     vmt_gpu_matmul_args args = {
         .weights = {new_weight(f, format, type, shape->rows, shape->cols, shape->group)},
         .num_weights = 1,
@@ -317,6 +318,7 @@ static void stacks_weights_with_bias(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
         for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, mixes[i][0], VMT_F16, 70, 256, 64),
@@ -344,6 +346,7 @@ static void gates_with_every_activation(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
         for (size_t i = 0; i < VMT_COUNT(acts); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, MLX4, VMT_F32, 75, 192, 64),
@@ -371,6 +374,7 @@ static void gates_with_every_activation(vmt_test *t) {
 static void adds_to_the_residual(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
+        if (!vmt_test_gpu_takes()) continue;
         uint32_t num_rows = regimes[r].num_rows;
         vmt_gpu_matmul_args args = {
             .weights = {new_weight(&f, 11, VMT_BF16, 67, 96, 0)}, /* Q8_0 */
@@ -396,6 +400,7 @@ static void fuses_the_norm(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes) && regimes[r].rows_max <= VMT_GPU_MATMUL_NORM_ROWS; r++) {
         for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, mixes[i], VMT_F16, 50, 512, 128)},
@@ -513,6 +518,7 @@ static void products_are_those_of_mlx(vmt_test *t) {
     uint32_t count = vmt_test_mlx_vectors(t, vectors);
     fixture f = open_fixture(t);
     for (uint32_t i = 0; i < count * VMT_COUNT(rows_max); i++) {
+        if (!vmt_test_gpu_takes()) continue;
         const vmt_mlx_vector *v = &vectors[i / VMT_COUNT(rows_max)];
         vmt_matrix m = v->matrix;
         m.data = to_device(&f, &v->matrix.data);
@@ -552,6 +558,7 @@ static void gathers_embeddings_of_every_format(vmt_test *t) {
     for (size_t format = 0; format < NUM_FORMATS; format++) {
         for (size_t i = 0; i < VMT_COUNT(types); i++) {
             enum { VOCAB = 19, NUM_TOKENS = 5 };
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t cols = formats[format].multiple * (formats[format].multiple == 256 ? 9
                                                         : formats[format].bits          ? 4
                                                                                         : 3);
