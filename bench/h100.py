@@ -2,11 +2,14 @@
 """The kernels on an NVIDIA card: right, clean under compute-sanitizer, and how fast.  Needs gcc, python3 and the CUDA
 toolkit; torch for the yardsticks.
 
-usage: bench/h100.py [--out DIR] [--only build,test,sanitize,time,yardsticks] [--filter NAME] [--seconds N]
+usage: bench/h100.py [--out DIR] [--only build,test,sanitize,time,yardsticks] [--filter NAME] [--seconds N] [--jobs N]
+                     [--checker FILE] [--tools memcheck,racecheck,synccheck,initcheck]
 
     build       tools/build_gpu_tests, and every kernel compiled into build-gpu/cubins
     test        each GPU test program on the card
-    sanitize    the same under memcheck, racecheck, synccheck and initcheck; a planted race must be found
+    sanitize    the same under memcheck, racecheck, synccheck and initcheck, long programs as several processes that
+                share its problems; each tool must find a fault planted for it, initcheck where it can look at
+                threadgroup memory (buffers are never unwritten: they are zeroed when they are taken)
     time        the benchmarks of src/ops/gpu_*_bench.c
     yardsticks  copies, matmuls and attention of torch at the same sizes
 
@@ -30,7 +33,13 @@ BUILD = ROOT / "build-gpu"
 CUBINS = BUILD / "cubins"
 LOGS = BUILD / "logs"
 TOOLS = ["memcheck", "racecheck", "synccheck", "initcheck"]
-PLANTED = "backend_fault_test"
+PLANTED = "backend_fault_test"  # a case for each tool, whose name begins with the tool's
+# Programs that run as so many processes under a tool: a prime, or one process might get all problems of one kind.
+LONG = ["attention", "checks", "matmul", "rope", "sample"]
+NUM_SHARES = 7
+# Those that the installed version has are passed.
+SEES_THREADGROUPS = "--initcheck-address-space=all"
+CHECKER_OPTIONS = ["--launch-timeout=60", "--max-connections=64", "--racecheck-num-workers=2", SEES_THREADGROUPS]
 failures = []
 report = []
 
@@ -46,8 +55,8 @@ def fail(what):
     say(f"FAILED {what}")
 
 
-def device():
-    return f"cuda:{CUBINS}"
+def device(driver):
+    return f"{driver}:{CUBINS}"
 
 
 def programs(pattern):
@@ -102,11 +111,11 @@ def build(options, env):
     say(f"{len(rows)} kernels in {time.monotonic() - began:.0f} s")
 
 
-def run_test(options, env, program, prefix, name, seconds):
+def run_test(env, prefix, program, arguments, name, seconds, driver="cuda"):
     log = LOGS / f"{name}.txt"
     with log.open("w") as file:
         try:
-            done = subprocess.run([*prefix, program, device()], cwd=ROOT, env=env, stdout=file,
+            done = subprocess.run([*prefix, program, device(driver), *arguments], cwd=ROOT, env=env, stdout=file,
                                   stderr=subprocess.STDOUT, timeout=seconds)
             code = done.returncode
         except subprocess.TimeoutExpired:
@@ -115,10 +124,12 @@ def run_test(options, env, program, prefix, name, seconds):
 
 
 def test(options, env):
-    for program in programs(options.filter):
-        name = os.path.basename(program)
+    found = programs(options.filter)
+    # What NVIDIA's library does in a kernel's place is tried without it too.
+    for program, driver in [(p, "cuda") for p in found] + [(p, "cuda-kernels") for p in found if "matmul" in p]:
+        name = os.path.basename(program) + driver.removeprefix("cuda")
         began = time.monotonic()
-        code, text = run_test(options, env, program, [], name, options.seconds)
+        code, text = run_test(env, [], program, [], name, options.seconds, driver)
         passed, skipped = len(re.findall(r"^ok ", text, re.M)), len(re.findall(r"^skipped ", text, re.M))
         say(f"{name}: {passed} passed, {skipped} skipped ({time.monotonic() - began:.0f} s)")
         if code != 0 or passed == 0:
@@ -126,34 +137,59 @@ def test(options, env):
             fail(f"{name}: {code}")
 
 
+def num_shares(program):
+    return NUM_SHARES if os.path.basename(program) in [f"ops_gpu_{name}_test" for name in LONG] else 1
+
+
+def sanitizer_runs(program, extra):
+    """(tool, what tells the run from the program's others, arguments) of one program."""
+    name = os.path.basename(program)
+    if name == PLANTED:
+        cases = re.findall(r'{"((\w+?)_\w+)"', (ROOT / "src/backend/fault_test.c").read_text())
+        runs = [(tool, case, [case]) for case, tool in cases]
+        return [run for run in runs if run[0] != "initcheck" or SEES_THREADGROUPS in extra]
+    count = num_shares(program)
+    return [(tool, f"{i}of{count}", [f"{i}/{count}"]) for tool in TOOLS for i in range(1, count + 1)]
+
+
 def sanitize(options, env):
-    """Reports counted by tool and program.  Programs share the card: four at a time."""
-    checker = shutil.which("compute-sanitizer", path=env["PATH"])
+    """Reports counted by tool and process; processes share the card."""
+    checker = shutil.which(options.checker, path=env["PATH"])
     if checker is None:
-        fail("compute-sanitizer is not installed")
+        fail(f"{options.checker} is not installed")
         return
-    jobs = [(tool, p) for p in programs(options.filter) for tool in TOOLS]
+    known = subprocess.run([checker, "--help"], env=env, text=True, capture_output=True).stdout
+    extra = [option for option in CHECKER_OPTIONS if option.split("=")[0] + " " in known]
+    say(" ".join(extra))
+    found = sorted(programs(options.filter), key=num_shares)
+    jobs = [(p, *run) for p in found for run in sanitizer_runs(p, extra) if run[0] in options.tools]
 
-    def job(pair):
-        tool, program = pair
-        name = f"{os.path.basename(program)}-{tool}"
-        prefix = [checker, f"--tool={tool}", "--error-exitcode=9", "--print-limit=20"]
-        return tool, program, name, run_test(options, env, program, prefix, name, options.seconds)
+    def job(what):
+        program, tool, part, arguments = what
+        name = f"{os.path.basename(program)}-{tool}-{part}"
+        prefix = [checker, f"--tool={tool}", "--error-exitcode=9", "--print-limit=20", *extra]
+        began = time.monotonic()
+        code, text = run_test(env, prefix, program, arguments, name, options.seconds, "cuda-kernels")
+        return os.path.basename(program), tool, part, time.monotonic() - began, code, text
 
-    rows = ["tool,program,reports,result"]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for tool, program, name, (code, text) in pool.map(job, jobs):
+    rows = []
+    blind = {tool for program, tool, *_ in jobs if os.path.basename(program) == PLANTED}
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(job, what) for what in jobs]):
+            name, tool, part, took, code, text = done.result()
             counted = re.findall(r"(?:ERROR SUMMARY: |RACECHECK SUMMARY: )(\d+)", text)
             reports = int(counted[-1]) if counted else -1
-            rows.append(f"{tool},{os.path.basename(program)},{reports},{code}")
+            rows.append(f"{name},{tool},{part},{took:.0f},{reports},{code}")
             say(rows[-1])
-            is_planted = PLANTED in program and tool == "racecheck"
-            if is_planted and reports <= 0:
-                fail(f"{name}: the planted race was not found")
-            elif not is_planted and (reports != 0 or code != 0):
+            if name == PLANTED and reports > 0:
+                blind.discard(tool)
+            elif name != PLANTED and (reports != 0 or code != 0 or re.search("^skipped", text, re.M)):
                 say("\n".join(line for line in text.splitlines() if line.startswith("====="))[:1500])
-                fail(f"{name}: {reports} reports, {code}")
-    (options.out / "sanitize.csv").write_text("\n".join(rows) + "\n")
+                fail(f"{name}, {tool}, {part}: {reports} reports, {code}")
+    for tool in sorted(blind):
+        fail(f"{tool} finds nothing of what is planted for it")
+    header = "program,tool,part,seconds,reports,result"
+    (options.out / "sanitize.csv").write_text("\n".join([header, *sorted(rows)]) + "\n")
 
 
 def timings(options, env):
@@ -161,7 +197,7 @@ def timings(options, env):
         name = os.path.basename(program)
         if options.filter not in name:
             continue
-        code, text = run_test(options, env, program, [], name, options.seconds)
+        code, text = run_test(env, [], program, [], name, options.seconds)
         say(name, text)
         if code != 0 or "WRONG" in text:
             fail(f"{name}: {code}")
@@ -193,6 +229,7 @@ def timed(name, call, count, traffic=0, flops=0):
 b = dict(dtype=torch.bfloat16, device="cuda")
 x = torch.randn(1 << 29, **b); y = torch.empty_like(x)
 timed("copy 1 GiB", lambda i: y.copy_(x), 4, 4 * (1 << 29))
+timed("x + 1, 1 GiB", lambda i: torch.add(x, 1, out=y), 4, 4 * (1 << 29))  # a copy may go by a copy engine
 del x, y
 for rows, m, k in [(1, 4096, 4096), (1, 14336, 4096), (1, 128256, 4096), (16, 14336, 4096), (512, 14336, 4096),
                    (4096, 14336, 4096), (8192, 8192, 8192)]:
@@ -229,7 +266,11 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=BUILD / "results")
     parser.add_argument("--only", default=",".join(STAGES))
     parser.add_argument("--filter", default="", help="a part of a test program's name")
-    parser.add_argument("--seconds", type=float, default=240, help="at most, for one test program")
+    parser.add_argument("--seconds", type=float, default=240, help="at most, for one process")
+    parser.add_argument("--checker", default="compute-sanitizer", help="a newer one than the toolkit's, say")
+    parser.add_argument("--tools", type=lambda text: text.split(","), default=TOOLS)
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2),
+                        help="processes under a sanitizer at a time")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -66,15 +66,19 @@ def save(section, rows):
 
 
 def engine():
-    """Engine time a step beside the model, fake model, 256 sequences."""
+    """Engine time and allocations a step beside the model, fake model, 256 sequences."""
     text = subprocess.run([ROOT / "build/engine_bench"], capture_output=True, text=True, check=True).stdout
     rows = []
     for line in text.splitlines():
-        if got := re.match(r"vocabulary +(\d+), (\S+) +([\d.]+) us a step", line):
-            row = f"engine a step, 256 sequences, vocabulary {got[1]}, {got[2].rstrip(',')}"
+        if got := re.match(r"vocabulary +(\d+), (.+): +([\d.]+) us a step", line):
+            row = f"engine a step, 256 sequences, vocabulary {got[1]}, {got[2]}"
             target = 150 if row.endswith("vocabulary 64, greedy") else ""  # the others are the sampler's passes
             rows.append({"row": row, "unit": "us", "vmetal": float(got[3]), "llama.cpp": "", "ratio": "",
                          "target": target, "limit": "", "share": ""})
+    counts = re.findall(r"(\d+) allocations$", text, re.M)  # none in a sanitized build
+    if counts:
+        rows.append({"row": "engine allocations in steady steps", "unit": "", "vmetal": sum(map(int, counts)),
+                     "llama.cpp": "", "ratio": "", "target": 0, "limit": "", "share": ""})
     return rows
 
 

@@ -72,6 +72,35 @@ void fault_return(device T *out [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
 }
 
+/* Some lanes go past a barrier. */
+template <typename T>
+[[kernel, max_total_threads_per_threadgroup(128)]]
+void fault_skip(device T *out [[buffer(0)]],
+                constant vmt_test_kargs &args [[buffer(1)]],
+                uint tid [[thread_index_in_threadgroup]]) {
+    threadgroup T values[128];
+    values[tid] = T(tid);
+    if (args.fault == 0 || tid < 100) threadgroup_barrier(mem_flags::mem_threadgroup);
+    out[tid] = values[tid];
+}
+
+/* The halves of a simdgroup wait at two different barriers. */
+template <typename T>
+[[kernel, max_total_threads_per_threadgroup(128)]]
+void fault_halves(device T *out [[buffer(0)]],
+                  constant vmt_test_kargs &args [[buffer(1)]],
+                  uint tid [[thread_index_in_threadgroup]]) {
+    threadgroup T values[128];
+    values[tid] = T(tid);
+    if (args.fault == 1 && tid % 32 < 16) {
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        out[tid] = T(0);
+    } else {
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        out[tid] = values[tid];
+    }
+}
+
 /* Every threadgroup writes the same elements. */
 template <typename T>
 [[kernel, max_total_threads_per_threadgroup(128)]]
@@ -90,4 +119,6 @@ FAULT(fault_overrun)
 FAULT(fault_simd)
 FAULT(fault_sites)
 FAULT(fault_return)
+FAULT(fault_skip)
+FAULT(fault_halves)
 FAULT(fault_race)

@@ -2,6 +2,7 @@
 #include "backend/metal/metal_gpu.h"
 #include "backend/metal/mock_metal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,12 @@ extern const vmt_kernel vmt_test_kernels[];
 extern const uint32_t vmt_test_kernels_count;
 
 static const char *driver = "host";
+static vmt_gpu *kept_open; /* cuda: keeps the context between cases */
+
+/* Of the problems asked about, those whose number is idx modulo num_shares. */
+static struct {
+    uint32_t idx, num_shares, next;
+} share = {0, 1, 0};
 
 /* The Metal driver over a mock of Metal that runs kernels on the host driver. */
 static vmt_gpu *under_mock; /* the host driver's device while a mock runs */
@@ -32,6 +39,10 @@ static bool end_mock(void) {
     vmt_gpu_close(under_mock);
     under_mock = NULL;
     return is_good;
+}
+
+bool vmt_test_gpu_takes(void) {
+    return share.next++ % share.num_shares == share.idx;
 }
 
 vmt_gpu *vmt_test_gpu_open(vmt_test *t) {
@@ -77,17 +88,35 @@ void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu) {
     if (status != VMT_OK) vmt_test_fail(t, __FILE__, __LINE__, "%s", err.msg);
 }
 
-int vmt_test_gpu_run(const char *file, const vmt_test_case *cases, int argc, char **argv) {
+static bool takes_driver(char *arg) {
     static const char *const drivers[] = {"host", "cuda", "cuda-kernels", "metal", "mock"};
-    for (size_t i = 0; i < VMT_COUNT(drivers) && argc > 1; i++) {
+    for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
         size_t len = strlen(drivers[i]);
-        if (strncmp(argv[1], drivers[i], len) != 0 || (argv[1][len] != 0 && argv[1][len] != ':')) continue;
-        driver = argv[1];
+        if (strncmp(arg, drivers[i], len) != 0 || (arg[len] != 0 && arg[len] != ':')) continue;
+        driver = arg;
+        return true;
+    }
+    return false;
+}
+
+static bool takes_share(const char *arg) {
+    uint32_t nth, count;
+    char rest;
+    if (sscanf(arg, "%" SCNu32 "/%" SCNu32 "%c", &nth, &count, &rest) != 2) return false;
+    VMT_ASSERT(nth >= 1 && nth <= count);
+    share.idx = nth - 1;
+    share.num_shares = count;
+    return true;
+}
+
+int vmt_test_gpu_run(const char *file, const vmt_test_case *cases, int argc, char **argv) {
+    while (argc > 1 && (takes_driver(argv[1]) || takes_share(argv[1]))) {
         argv[1] = argv[0];
         argv++;
         argc--;
-        break;
     }
+    if (strncmp(driver, "cuda", 4) == 0 && vmt_gpu_open(&kept_open, driver, NULL) != VMT_OK) kept_open = NULL;
     int result = vmt_test_run(file, cases, argc, argv);
+    vmt_gpu_close(kept_open);
     return end_mock() ? result : 1;
 }

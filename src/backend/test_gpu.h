@@ -2,7 +2,12 @@
  *
  * A test program takes the driver's name as its first argument ("host" unless given; "cuda:/some/folder" keeps
  * compiled kernels there; "cuda-kernels" is without NVIDIA's library; "mock" is the Metal driver over
- * metal/mock_metal.h) and then, as every test program, a case's name.  It ends with VMT_GPU_TEST_MAIN(cases). */
+ * metal/mock_metal.h); then, such as 2/8, which share of its problems it tries: where a tool makes kernels a hundred
+ * times slower, eight processes do together what one does alone; and then, as every test program, a case's name.  It
+ * ends with VMT_GPU_TEST_MAIN(cases).
+ *
+ * On CUDA the context lives as long as the program, as making one takes longer than most cases: a kernel that breaks
+ * it fails the cases after its own too. */
 #ifndef VMT_BACKEND_TEST_GPU_H
 #define VMT_BACKEND_TEST_GPU_H
 
@@ -11,6 +16,8 @@
 
 #define VMT_TEST_GPU_WAIT_NS UINT64_C(120000000000)
 
+/* Is the next problem of this process's share?  Asked before each problem of cases that try many. */
+bool vmt_test_gpu_takes(void);
 /* The device the program was told to use; a case is skipped when it can't be had. */
 vmt_gpu *vmt_test_gpu_open(vmt_test *t);
 /* Shared memory of that many bytes, filled from data unless NULL.  Ends the case when there is none. */

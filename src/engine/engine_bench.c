@@ -1,8 +1,10 @@
-/* engine/engine_bench.c: what a step costs outside the model, with 256 running sequences.
+/* engine/engine_bench.c: what a step costs outside the model, with 256 running sequences: time, and allocations of the
+ * steps in which nothing arrives or ends.
  *
  * The fake model's vocabulary is tiny, so that sampling does not hide the rest; sampler_bench.c measures rows of the
  * usual size. */
 #include "base/arena.h"
+#include "base/test_allocs.h"
 #include "engine/engine.h"
 #include "engine/fake_runner.h"
 
@@ -26,6 +28,7 @@ static void run(uint32_t vocab, bool is_random) {
                   .enable_chunked_prefill = true,
                   .hash_key = {1, 2}},
         .waiting_max = NUM_SEQS,
+        .count_allocations = vmt_test_num_allocs,
     };
     vmt_fake_runner_config fake_config = {
         .vocab = vocab,
@@ -73,10 +76,14 @@ static void run(uint32_t vocab, bool is_random) {
     vmt_engine_stop(engine);
     vmt_engine_stats s = vmt_engine_get_stats(engine);
     uint64_t outside_ns = s.step_ns_total - s.forward_ns_total;
-    printf("vocabulary %6u, %-9s %6.1f us a step outside the model, %5.2f us a token; %.1f sequences a step\n",
+    printf("vocabulary %6u, %-9s %6.1f us a step outside the model, %5.2f us a token; %.1f sequences a step; ",
            vocab, is_random ? "top_k 20:" : "greedy:", (double)outside_ns / 1e3 / (double)s.num_steps,
            (double)outside_ns / 1e3 / (double)s.num_generated_tokens,
            (double)s.num_generated_tokens / (double)s.num_steps);
+    if (vmt_test_can_count_allocs())
+        printf("%llu allocations\n", (unsigned long long)s.num_allocations);
+    else
+        printf("allocations not counted\n");
     for (uint32_t i = 0; i < NUM_SEQS; i++) vmt_generation_destroy(gens[i]);
     vmt_engine_destroy(engine);
     vmt_fake_runner_destroy(fake);

@@ -17,6 +17,7 @@ static double act_ref(double x, vmt_activation act) {
 }
 
 static void check_act(vmt_test *t, vmt_dtype dtype, vmt_activation act, uint32_t rows, uint32_t cols) {
+    if (!vmt_test_gpu_takes()) return;
     vmt_test_rig rig;
     vmt_test_rig_open(&rig, t);
     vmt_gpu_act_mul_args args = {
@@ -63,6 +64,7 @@ static void gates(vmt_test *t) {
 static void adds_a_bias(vmt_test *t) {
     static const uint32_t shapes[][3] = {{1, 8, 8}, {3, 1536, 1544}, {2, 2056, 2064}}; /* rows, cols, stride */
     for (size_t i = 0; i < VMT_COUNT(types) * VMT_COUNT(shapes); i++) {
+        if (!vmt_test_gpu_takes()) continue;
         const uint32_t *s = shapes[i / VMT_COUNT(types)], rows = s[0], cols = s[1], stride = s[2];
         vmt_test_rig rig;
         vmt_test_rig_open(&rig, t);
@@ -89,6 +91,7 @@ static void adds_a_bias(vmt_test *t) {
 }
 
 static void check_gather(vmt_test *t, vmt_dtype dtype, uint32_t cols, bool has_ids) {
+    if (!vmt_test_gpu_takes()) return;
     static const int32_t ids[] = {4, 0, 4, 2};
     enum { ROWS = VMT_COUNT(ids) };
     vmt_test_rig rig;

@@ -250,6 +250,7 @@ static const char *name_of(fixture *f, size_t format, vmt_dtype type, const shap
 
 /* Plain products. */
 static void try_shape(fixture *f, size_t format, vmt_dtype type, const shape *shape) {
+    if (!vmt_test_gpu_takes()) return;
     vmt_gpu_matmul_args args = {
         .weights = {new_weight(f, format, type, shape->rows, shape->cols, shape->group)},
         .num_weights = 1,
@@ -317,6 +318,7 @@ static void stacks_weights_with_bias(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
         for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, mixes[i][0], VMT_F16, 70, 256, 64),
@@ -344,6 +346,7 @@ static void gates_with_every_activation(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
         for (size_t i = 0; i < VMT_COUNT(acts); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, MLX4, VMT_F32, 75, 192, 64),
@@ -371,6 +374,7 @@ static void gates_with_every_activation(vmt_test *t) {
 static void adds_to_the_residual(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes); r++) {
+        if (!vmt_test_gpu_takes()) continue;
         uint32_t num_rows = regimes[r].num_rows;
         vmt_gpu_matmul_args args = {
             .weights = {new_weight(&f, 11, VMT_BF16, 67, 96, 0)}, /* Q8_0 */
@@ -396,6 +400,7 @@ static void fuses_the_norm(vmt_test *t) {
     fixture f = open_fixture(t);
     for (size_t r = 0; r < VMT_COUNT(regimes) && regimes[r].rows_max <= VMT_GPU_MATMUL_NORM_ROWS; r++) {
         for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t num_rows = regimes[r].num_rows;
             vmt_gpu_matmul_args args = {
                 .weights = {new_weight(&f, mixes[i], VMT_F16, 50, 512, 128)},
@@ -434,6 +439,7 @@ static void makes_every_format_plain(vmt_test *t) {
     for (size_t format = 0; format < NUM_FORMATS; format++) {
         for (size_t i = 1; i < VMT_COUNT(types); i++) {
             for (size_t r = 0; r < VMT_COUNT(rooms); r++) {
+                if (!vmt_test_gpu_takes()) continue;
                 uint32_t cols = formats[format].multiple * (formats[format].multiple == 8 ? 5 : 2), num_rows = 33;
                 cols = formats[format].bits ? VMT_MAX(cols, 64) : cols;
                 vmt_gpu_matmul_args args = {
@@ -465,6 +471,7 @@ static void mixes_what_a_library_multiplies(vmt_test *t) {
     static const uint32_t rooms[] = {33, 75, 200};
     fixture f = open_library(t);
     for (size_t i = 0; i < VMT_COUNT(mixes) * VMT_COUNT(kinds) * VMT_COUNT(rooms); i++) {
+        if (!vmt_test_gpu_takes()) continue;
         const size_t *mix = mixes[i % VMT_COUNT(mixes)];
         vmt_gpu_matmul_kind kind = kinds[i / VMT_COUNT(mixes) % VMT_COUNT(kinds)];
         uint32_t room = rooms[i / VMT_COUNT(mixes) / VMT_COUNT(kinds)], num_rows = 21;
@@ -640,6 +647,7 @@ static void products_are_those_of_mlx(vmt_test *t) {
     uint32_t count = vmt_test_mlx_vectors(t, vectors);
     fixture f = open_fixture(t);
     for (uint32_t i = 0; i < count * VMT_COUNT(rows_max); i++) {
+        if (!vmt_test_gpu_takes()) continue;
         const vmt_mlx_vector *v = &vectors[i / VMT_COUNT(rows_max)];
         vmt_matrix m = v->matrix;
         m.data = to_device(&f, &v->matrix.data);
@@ -679,6 +687,7 @@ static void gathers_embeddings_of_every_format(vmt_test *t) {
     for (size_t format = 0; format < NUM_FORMATS; format++) {
         for (size_t i = 0; i < VMT_COUNT(types); i++) {
             enum { VOCAB = 19, NUM_TOKENS = 5 };
+            if (!vmt_test_gpu_takes()) continue;
             uint32_t cols = formats[format].multiple * (formats[format].multiple == 256 ? 9
                                                         : formats[format].bits          ? 4
                                                                                         : 3);

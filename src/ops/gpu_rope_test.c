@@ -105,6 +105,7 @@ static void check_results(vmt_test *t, const vmt_gpu_rope_args *a, const vmt_ten
 }
 
 static void check_shape(vmt_test *t, size_t shape, vmt_dtype dtype, bool is_i8) {
+    if (!vmt_test_gpu_takes()) return;
     uint32_t heads = shapes[shape].heads, kv_heads = shapes[shape].kv_heads, dim = shapes[shape].head_dim;
     uint32_t stride = (heads + 2 * kv_heads) * dim + 8, rotary = shapes[shape].rotary_dim;
     vmt_gpu_kv_layout layout = {NUM_BLOCKS, BLOCK_SIZE, kv_heads, dim, is_i8 ? VMT_I8 : dtype};
@@ -154,6 +155,7 @@ static void finds_angles_at_any_position(vmt_test *t) {
     static const int32_t positions[] = {0, 1, 17, 4095, 131071, 1000003, (1 << 27) - 1};
     static const uint32_t dims[] = {4, 20, 64, 128, 256};
     for (size_t d = 0; d < VMT_COUNT(dims); d++) {
+        if (!vmt_test_gpu_takes()) continue;
         uint32_t pairs = dims[d] / 2, turns[256];
         float inv_freq[128];
         for (uint32_t i = 0; i < pairs; i++) inv_freq[i] = (float)(1.25 * pow(1e6, -2.0 * i / dims[d]));

@@ -2,37 +2,9 @@
 #include "text/grammar.h"
 #include "base/rng.h"
 #include "base/test.h"
+#include "base/test_allocs.h"
 
 #include <stdlib.h>
-
-/* ---- allocations of this thread, where the C library lets us look */
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#endif
-static _Thread_local uint64_t num_allocations;
-#if defined(__GLIBC__) && !defined(IS_SANITIZED) && !defined(VMT_TEST_PLAIN) /* a static C library has its own */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *ptr, size_t size);
-void *malloc(size_t size) {
-    num_allocations++;
-    return __libc_malloc(size);
-}
-void *calloc(size_t count, size_t size) {
-    num_allocations++;
-    return __libc_calloc(count, size);
-}
-void *realloc(void *ptr, size_t size) {
-    num_allocations++;
-    return __libc_realloc(ptr, size);
-}
-#endif
 
 /* ---- vocabularies */
 
@@ -429,7 +401,7 @@ static void steady_steps_allocate_nothing(vmt_test *t) {
     uint64_t num_before = 0;
     for (uint32_t pass = 0; pass < 2; pass++) {
         vmt_matcher_reset(m);
-        num_before = num_allocations;
+        num_before = vmt_test_num_allocs();
         for (uint32_t i = 0; i < (pass ? num : STEPS); i++) {
             vmt_expect_eq(t, vmt_matcher_mask(m, bits, VMT_COUNT(bits), NULL), VMT_OK);
             uint32_t id = pass ? ids[i] : 1 + (uint32_t)below(t, NUM_TOKENS - 1), tries = 0;
@@ -443,7 +415,7 @@ static void steady_steps_allocate_nothing(vmt_test *t) {
         }
     }
     vmt_expect_eq(t, num, STEPS);
-    vmt_expect_eq(t, num_allocations - num_before, 0);
+    vmt_expect_eq(t, vmt_test_num_allocs() - num_before, 0);
     vmt_matcher_destroy(m);
     vmt_grammar_vocab_release(vocab);
 }

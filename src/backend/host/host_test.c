@@ -83,8 +83,10 @@ static void right_kernels_pass(vmt_test *t) {
     static const struct {
         const char *name;
         float sum;
-    } rows[] = {{"fault_barrier", 2 * TOTAL}, {"fault_unwritten", LANES * TOTAL}, {"fault_overrun", TOTAL},
-                {"fault_simd", LANES * 32},   {"fault_sites", 32 * TOTAL},        {"fault_return", TOTAL},
+    } rows[] = {{"fault_barrier", 2 * TOTAL}, {"fault_unwritten", LANES * TOTAL},
+                {"fault_overrun", TOTAL},     {"fault_simd", LANES * 32},
+                {"fault_sites", 32 * TOTAL},  {"fault_return", TOTAL},
+                {"fault_skip", TOTAL},        {"fault_halves", TOTAL},
                 {"fault_race", TOTAL}};
     for (size_t i = 0; i < VMT_COUNT(rows); i++) {
         for (size_t o = 0; o < VMT_COUNT(orders); o++) {
@@ -151,7 +153,11 @@ static void stuck_lanes_are_listed(vmt_test *t) {
         expect_report(t, "fault_return", orders[o],
                       "100 lanes (0 ..) wait in threadgroup_barrier at "
                       "fault_kernels.metal:72; 28 lanes (100 ..) are done");
+        expect_report(t, "fault_skip", orders[o],
+                      "100 lanes (0 ..) wait in threadgroup_barrier at "
+                      "fault_kernels.metal:83; 28 lanes (100 ..) are done");
         expect_report(t, "fault_sites", orders[o], "at the same time");
+        expect_report(t, "fault_halves", orders[o], "at the same time");
     }
 }
 

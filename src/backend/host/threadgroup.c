@@ -157,10 +157,29 @@ static void break_off(vmt_threadgroup *g) {
 
 /* ---- what kernels call */
 
+static bool same_site(const vmt_host_site *a, const vmt_host_site *b) {
+    return a->op == b->op && a->file == b->file && a->line == b->line;
+}
+
+/* The current lane is the last of these to arrive: have the others come to the same place? */
+static void check_sites(vmt_threadgroup *g, uint32_t begin, uint32_t count, enum lane_state state,
+                        const vmt_host_site *site) {
+    for (uint32_t i = begin; i < begin + count; i++) {
+        const struct lane *other = &g->lanes[i];
+        if (other->state != state || same_site(&other->site, site)) continue;
+        vmt_fail(&g->err, VMT_E_INTERNAL,
+                 "%s: lane %u is in %s at %s:%d and lane %u in %s at %s:%d at the same time", g->kernel->name,
+                 g->current, site->op, site->file, site->line, i, other->site.op, other->site.file,
+                 other->site.line);
+        break_off(g);
+    }
+}
+
 void vmt_host_barrier(vmt_host_site site) {
     vmt_threadgroup *g = get_active();
     struct lane *lane = &g->lanes[g->current];
     if (++g->num_at_barrier == g->num_lanes) {
+        check_sites(g, 0, g->num_lanes, LANE_AT_BARRIER, &site);
         g->num_at_barrier = 0;
         wake(g, 0, g->num_lanes, LANE_AT_BARRIER);
         if (g->order == VMT_LANES_FORWARD) return;
@@ -172,22 +191,6 @@ void vmt_host_barrier(vmt_host_site site) {
     lane->state = LANE_AT_BARRIER;
     lane->site = site;
     leave(g, &lane->fiber, false);
-}
-
-static bool same_site(const vmt_host_site *a, const vmt_host_site *b) {
-    return a->op == b->op && a->file == b->file && a->line == b->line;
-}
-
-static void check_sites(vmt_threadgroup *g, uint32_t simdgroup_idx, const vmt_host_site *site) {
-    for (uint32_t i = 0; i < SIMDGROUP_LANES; i++) {
-        struct lane *other = &g->lanes[simdgroup_idx * SIMDGROUP_LANES + i];
-        if (other->state != LANE_AT_EXCHANGE || same_site(&other->site, site)) continue;
-        vmt_fail(&g->err, VMT_E_INTERNAL,
-                 "%s: lanes of simdgroup %u are in %s at %s:%d and in %s at %s:%d at the same time",
-                 g->kernel->name, simdgroup_idx, site->op, site->file, site->line, other->site.op,
-                 other->site.file, other->site.line);
-        break_off(g);
-    }
 }
 
 const void *vmt_host_exchange(const void *value, uint32_t bytes, vmt_host_combine_fn combine, vmt_host_site site) {
@@ -205,7 +208,7 @@ const void *vmt_host_exchange(const void *value, uint32_t bytes, vmt_host_combin
         leave(g, &lane->fiber, false);
         return slots;
     }
-    check_sites(g, simdgroup_idx, &site);
+    check_sites(g, simdgroup_idx * SIMDGROUP_LANES, SIMDGROUP_LANES, LANE_AT_EXCHANGE, &site);
     simdgroup->num_waiting = 0;
     if (combine != NULL) combine(slots);
     wake(g, simdgroup_idx * SIMDGROUP_LANES, SIMDGROUP_LANES, LANE_AT_EXCHANGE);
