@@ -25,9 +25,14 @@ static vmt_status open_cuda(vmt_gpu **out, const char *argument, vmt_err *err) {
     return vmt_cuda_gpu_open(out, &(vmt_cuda_config){.cache_dir = argument}, err);
 }
 
+static vmt_status open_cuda_kernels(vmt_gpu **out, const char *argument, vmt_err *err) {
+    return vmt_cuda_gpu_open(out, &(vmt_cuda_config){.cache_dir = argument, .is_without_library = true}, err);
+}
+
 static const struct driver drivers[] = {
     {"metal", open_metal},
     {"cuda", open_cuda},
+    {"cuda-kernels", open_cuda_kernels},
     {"host", open_host},
 };
 

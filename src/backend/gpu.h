@@ -38,6 +38,7 @@ typedef struct vmt_gpu_caps {
     char size_class;          /* Apple: 'g' base or Pro, 's' Max, 'd' Ultra; 0 elsewhere */
     uint32_t num_cores;       /* GPU cores, or multiprocessors */
     bool is_unified;          /* wrap() is zero-copy; elsewhere it uploads */
+    bool has_gemm;            /* matmul_tiled of plain weights is a call of the vendor's library */
     size_t buffer_bytes_max;  /* longest single buffer */
     size_t working_set_bytes; /* what the system advises to use at most */
     size_t page_bytes;        /* wrap() wants addresses and lengths that are multiples of it */
@@ -87,7 +88,8 @@ struct vmt_gpu_pipeline {
     const vmt_kernel *kernel;
 };
 
-/* name: "metal", "cuda" or "host"; "cuda:/some/folder" keeps compiled kernels in that folder, which exists.
+/* name: "metal", "cuda" or "host"; "cuda-kernels" is cuda without NVIDIA's library.  "cuda:/some/folder" keeps compiled
+ * kernels in that folder, which exists.
  * VMT_E_UNSUPPORTED: it can't be had here, and why. */
 vmt_status vmt_gpu_open(vmt_gpu **out, const char *name, vmt_err *err);
 void vmt_gpu_close(vmt_gpu *gpu); /* waits for what runs; after every buffer was released; NULL is fine */

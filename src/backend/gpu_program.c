@@ -45,6 +45,10 @@ void vmt_gpu_program_destroy(vmt_gpu_program *program) {
     free(program);
 }
 
+vmt_gpu *vmt_gpu_program_gpu(const vmt_gpu_program *program) {
+    return program->gpu;
+}
+
 /* ---- barriers */
 
 static bool conflicts(const vmt_gpu_program *p, const struct range *r) {

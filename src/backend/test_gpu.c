@@ -89,7 +89,7 @@ void vmt_test_gpu_finish(vmt_test *t, vmt_gpu *gpu) {
 }
 
 static bool takes_driver(char *arg) {
-    static const char *const drivers[] = {"host", "cuda", "metal", "mock"};
+    static const char *const drivers[] = {"host", "cuda", "cuda-kernels", "metal", "mock"};
     for (size_t i = 0; i < VMT_COUNT(drivers); i++) {
         size_t len = strlen(drivers[i]);
         if (strncmp(arg, drivers[i], len) != 0 || (arg[len] != 0 && arg[len] != ':')) continue;

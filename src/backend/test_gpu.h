@@ -1,9 +1,10 @@
 /* backend/test_gpu.h: what tests of kernels share: the device they run on, buffers filled and read back.
  *
  * A test program takes the driver's name as its first argument ("host" unless given; "cuda:/some/folder" keeps
- * compiled kernels there; "mock" is the Metal driver over metal/mock_metal.h); then, such as 2/8, which share of its
- * problems it tries: where a tool makes kernels a hundred times slower, eight processes do together what one does
- * alone; and then, as every test program, a case's name.  It ends with VMT_GPU_TEST_MAIN(cases).
+ * compiled kernels there; "cuda-kernels" is without NVIDIA's library; "mock" is the Metal driver over
+ * metal/mock_metal.h); then, such as 2/8, which share of its problems it tries: where a tool makes kernels a hundred
+ * times slower, eight processes do together what one does alone; and then, as every test program, a case's name.  It
+ * ends with VMT_GPU_TEST_MAIN(cases).
  *
  * On CUDA the context lives as long as the program, as making one takes longer than most cases: a kernel that breaks
  * it fails the cases after its own too. */

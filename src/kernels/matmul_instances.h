@@ -18,6 +18,10 @@
     VMT_MATMUL_TYPES(KERNEL, q4_0)   VMT_MATMUL_TYPES(KERNEL, q4_1)  VMT_MATMUL_TYPES(KERNEL, q5_0)       \
     VMT_MATMUL_TYPES(KERNEL, q5_1)   VMT_MATMUL_TYPES(KERNEL, q4_k)  VMT_MATMUL_TYPES(KERNEL, q5_k)       \
     VMT_MATMUL_TYPES(KERNEL, q6_k)
+/* EACH(format) for those that are no plain numbers. */
+#define VMT_MATMUL_QUANTIZED(EACH)                                                                        \
+    EACH(mlx2) EACH(mlx3) EACH(mlx4) EACH(mlx5) EACH(mlx6) EACH(mlx8) EACH(mlxfp4) EACH(mxfp4) EACH(q8_0) \
+    EACH(q4_0) EACH(q4_1) EACH(q5_0) EACH(q5_1) EACH(q4_k) EACH(q5_k) EACH(q6_k)
 /* clang-format on */
 
 #endif

@@ -57,6 +57,8 @@ static size_t plan_scratch(vmt_gpu_decoder *d, vmt_buffer *buffer) {
     d->attn = place(&p, type, rows, (uint64_t)c->num_heads * c->head_dim);
     d->gate_up = place(&p, type, rows, 2 * (uint64_t)c->intermediate);
     d->act = place(&p, type, rows, c->intermediate);
+    size_t plain_bytes = vmt_gpu_graph_plain_bytes(d);
+    if (plain_bytes > 0) d->plain = place(&p, type, 1, plain_bytes / vmt_dtype_get(type)->block_bytes);
     d->angles = place(&p, VMT_F32, rows, VMT_MAX(c->rotary_dim, 4u));
     d->last = place(&p, VMT_F32, logits_max(o), c->hidden);
     d->partials = place(&p, VMT_F32, 1, d->attention.partials_bytes / sizeof(float) + 1);
@@ -99,6 +101,7 @@ size_t vmt_gpu_decoder_scratch_bytes(const vmt_model_config *config, const vmt_g
                                      const vmt_model_kv_options *options) {
     vmt_gpu_decoder *d = calloc(1, sizeof *d);
     if (d == NULL) return SIZE_MAX;
+    d->gpu = weights->gpu;
     d->config = config;
     d->weights = weights;
     d->options = *options;

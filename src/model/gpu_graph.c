@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define FEW_ROWS VMT_GPU_MATMUL_NORM_ROWS
-
 /* What is being recorded. */
 struct graph {
     vmt_gpu_decoder *d;
@@ -18,8 +16,30 @@ struct graph {
 
 uint32_t vmt_gpu_class_rows(const vmt_gpu_decoder *d, uint32_t class_idx, bool is_tail) {
     uint32_t rows_max = is_tail ? VMT_MIN(d->options.logits_max, d->options.tokens_max) : d->options.tokens_max;
-    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, FEW_ROWS, rows_max};
+    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, vmt_gpu_matmul_few_rows(d->gpu), rows_max};
     return VMT_MIN(rows[class_idx], rows_max);
+}
+
+/* ---- a vendor's library for products */
+
+static bool has_library(const vmt_gpu_decoder *d, const vmt_gpu_linear *linear, uint32_t rows_max) {
+    return vmt_gpu_matmul_has_library(d->gpu, linear->parts, linear->num_parts, d->weights->type, rows_max);
+}
+
+static size_t plain_bytes(const vmt_gpu_decoder *d, const vmt_gpu_linear *linear, uint32_t rows_max) {
+    return vmt_gpu_matmul_scratch_bytes(d->gpu, linear->parts, linear->num_parts, d->weights->type, rows_max);
+}
+
+size_t vmt_gpu_graph_plain_bytes(const vmt_gpu_decoder *d) {
+    const vmt_gpu_weights *w = d->weights;
+    uint32_t rows_max = vmt_gpu_class_rows(d, VMT_NUM_GPU_CLASSES - 1, false);
+    size_t most = plain_bytes(d, &w->head, vmt_gpu_class_rows(d, VMT_NUM_GPU_CLASSES - 1, true));
+    for (uint32_t i = 0; i < d->config->num_layers; i++) {
+        const vmt_gpu_layer *layer = &w->layers[i];
+        const vmt_gpu_linear *linears[] = {&layer->qkv, &layer->o, &layer->gate_up, &layer->down};
+        for (size_t k = 0; k < VMT_COUNT(linears); k++) most = VMT_MAX(most, plain_bytes(d, linears[k], rows_max));
+    }
+    return most;
 }
 
 /* ---- blocks */
@@ -46,12 +66,14 @@ static vmt_status add_linear(struct graph *g, const struct linear_call *call) {
         .act = c->act,
         .scale = call->scale,
         .out = *call->out,
+        .scratch = d->plain,
         .count = g->count,
         .rows_max = g->rows_max,
     };
     for (uint32_t i = 0; i < args.num_weights; i++) args.weights[i] = call->linear->parts[i];
     if (call->row_ids) args.row_ids = *call->row_ids;
-    if (call->norm && g->rows_max <= VMT_GPU_MATMUL_NORM_ROWS) {
+    bool can_fuse = g->rows_max <= VMT_GPU_MATMUL_NORM_ROWS && !has_library(d, call->linear, g->rows_max);
+    if (call->norm && can_fuse) {
         args.norm_weight = *call->norm;
         args.norm_eps = c->norm_eps;
     } else if (call->norm) {
@@ -122,16 +144,25 @@ static vmt_status add_rest(struct graph *g, uint32_t layer_idx, const vmt_tensor
     vmt_gpu_decoder *d = g->d;
     const vmt_model_config *c = d->config;
     const vmt_gpu_layer *layer = &d->weights->layers[layer_idx];
+    vmt_tensor picked = d->qkv; /* attention has read it */
+    bool picks_apart = row_ids != NULL && has_library(d, &layer->o, g->rows_max);
+    if (picks_apart) {
+        picked.shape[0] = residual->shape[0];
+        picked.shape[1] = d->attn.shape[1];
+        vmt_gpu_gather_args gather = {.x = d->attn, .row_ids = *row_ids, .out = picked, .count = g->count};
+        VMT_TRY(vmt_gpu_gather(g->program, &gather, g->err));
+    }
     struct linear_call o = {
         .linear = &layer->o,
-        .x = &d->attn,
+        .x = picks_apart ? &picked : &d->attn,
         .out = residual,
-        .row_ids = row_ids,
+        .row_ids = picks_apart ? NULL : row_ids,
         .kind = VMT_GPU_MATMUL_RESIDUAL,
         .scale = c->residual_multiplier,
     };
     VMT_TRY(add_linear(g, &o));
-    bool is_gated = vmt_gpu_weights_alike(&layer->gate_up.parts[0], &layer->gate_up.parts[1]);
+    bool is_gated = vmt_gpu_weights_alike(&layer->gate_up.parts[0], &layer->gate_up.parts[1]) &&
+                    !has_library(d, &layer->gate_up, g->rows_max);
     struct linear_call gate_up = {
         .linear = &layer->gate_up,
         .x = residual,

@@ -47,6 +47,7 @@ struct vmt_gpu_decoder {
     vmt_tensor attn;        /* T [tokens_max, num_heads * head_dim] */
     vmt_tensor gate_up;     /* T [tokens_max, 2 * intermediate] where gate and up can't share a dispatch */
     vmt_tensor act;         /* T [tokens_max, intermediate] */
+    vmt_tensor plain;       /* T [1, elements]: weights dequantized for a library; buffer NULL: none are */
     vmt_tensor angles;      /* F32 [tokens_max, rotary_dim] */
     vmt_tensor last;        /* F32 [logits_max, hidden] logit rows of the residual stream */
     vmt_tensor partials;    /* F32: attention's */
@@ -60,6 +61,8 @@ struct vmt_gpu_decoder {
 
 /* The most rows that programs of a class are for. */
 uint32_t vmt_gpu_class_rows(const vmt_gpu_decoder *d, uint32_t class_idx, bool is_tail);
+/* Bytes that the largest weights need in plain; 0: none go through it. */
+size_t vmt_gpu_graph_plain_bytes(const vmt_gpu_decoder *d);
 /* Records the programs of flight i.  What they hold is freed by destroy(), also after a failure. */
 vmt_status vmt_gpu_graph_record(vmt_gpu_decoder *d, uint32_t i, vmt_err *err);
 

@@ -20,6 +20,8 @@
 
 /* Memory as of a card of its own: logits come to the host piece by piece. */
 static bool is_apart;
+/* As where a vendor's library multiplies plain matrices: the kernel does what it would. */
+static bool has_library;
 /* Hidden states instead of logits. */
 static bool is_headless;
 
@@ -55,6 +57,7 @@ static struct model open_model(vmt_test *t, const char *family, const char *weig
                                vmt_dtype kv_dtype) {
     struct model m = {.t = t, .gpu = vmt_test_gpu_open(t)};
     m.gpu->caps.is_unified = m.gpu->caps.is_unified && !is_apart;
+    m.gpu->caps.has_gemm = m.gpu->caps.has_gemm || has_library;
     distrust(m.gpu);
     vmt_err err = {0};
     vmt_model_kv_options options = {
@@ -242,47 +245,87 @@ static void half_precision_stays_near(vmt_test *t) {
     expect_near(t, VMT_F16, VMT_I8, 0.1f);
 }
 
+/* Norms, gates and picked rows apart; weights of the MLX model made plain. */
+static void a_library_multiplies_many_rows(vmt_test *t) {
+    has_library = true;
+    expect_near(t, VMT_F16, VMT_F16, 0.02f);
+    expect_near(t, VMT_BF16, VMT_BF16, 0.15f);
+    expect_golden(t, "mlx", "", VMT_BF16, 0.3f);
+    for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
+        expect_golden(t, vmt_golden_families[i], i % 2 ? "" : "model.gguf", VMT_F16, 0.03f);
+    }
+    has_library = false;
+}
+
+/* Of steps of a model whose weights are plain already, or are made plain for a library: 7 of a layer, and the head. */
+static void expect_dispatches(vmt_test *t, const char *family, bool is_library) {
+    vmt_gpu *gpu = vmt_test_gpu_open(t);
+    vmt_weight_file *file;
+    vmt_gpu_weights weights = {0};
+    vmt_gpu_decoder *decoder;
+    vmt_err err = {0};
+    gpu->caps.has_gemm = is_library;
+    vmt_expect_eq(t, vmt_weight_file_open(&file, vmt_golden_path(t, family, ""), &err), VMT_OK);
+    vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), file);
+    vmt_model_kv_options options = {
+        .block_size = 16,
+        .dtype = VMT_BF16,
+        .num_blocks = 65,
+        .tokens_max = 64,
+        .logits_max = 64,
+        .context_max = 512,
+        .seqs_max = 32,
+    };
+    vmt_expect_eq(t, vmt_gpu_weights_load(&weights, config, file, gpu, VMT_BF16, &err), VMT_OK);
+    vmt_expect_eq(t, weights.copied_bytes, 0);
+    vmt_expect_eq(t, vmt_gpu_decoder_create(&decoder, config, &weights, &options, &err), VMT_OK);
+    size_t scratch_bytes = vmt_gpu_decoder_scratch_bytes(config, &weights, &options);
+    gpu->caps.has_gemm = false; /* what is made plain is the difference */
+    scratch_bytes -= vmt_gpu_decoder_scratch_bytes(config, &weights, &options);
+    gpu->caps.has_gemm = is_library;
+    bool is_plain = weights.head.parts[0].data.dtype == VMT_BF16;
+    const vmt_gpu_layer *l = &weights.layers[0];
+    const vmt_tensor *biases[] = {&l->qkv.bias, &l->o.bias, &l->gate_up.bias, &l->down.bias};
+    vmt_expect(t, (scratch_bytes > 0) == (is_library && !is_plain));
+    uint32_t num_biases = 0, made = is_plain ? 0 : 1;
+    for (size_t i = 0; i < VMT_COUNT(biases); i++) num_biases += biases[i]->buffer != NULL;
+    uint32_t few = is_library && is_plain ? 9 + num_biases : 6, few_others = is_library && is_plain ? 7 : 5;
+    const struct {
+        uint32_t rows, merges, per_layer, others;
+    } steps[] = {
+        {1, 0, few, few_others},
+        {1, 1, few + 1, few_others},
+        {4, 0, few, few_others},
+        {16, 0, is_library ? 9 + 7 * made + num_biases : 6, is_library ? 7 + made : 5},
+        {32, 0, is_library ? 9 + 7 * made + num_biases : 8, is_library ? 7 + made : 6},
+    };
+    for (size_t k = 0; k < VMT_COUNT(steps); k++) {
+        uint32_t n = steps[k].rows;
+        uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = n,
+                                                [VMT_COUNT_LOGITS] = n,
+                                                [VMT_COUNT_DECODES] = n,
+                                                [VMT_COUNT_DECODE_SPLITS] = n,
+                                                [VMT_COUNT_DECODE_MERGES] = steps[k].merges};
+        vmt_gpu_program_stats stats = vmt_gpu_decoder_stats(decoder, counts);
+        uint32_t want = steps[k].per_layer * config->num_layers + steps[k].others;
+        want += !gpu->caps.is_unified; /* the batch is fetched */
+        if (stats.num_dispatches != want) {
+            vmt_test_fail(t, __FILE__, __LINE__, "%s: %u rows take %u dispatches, expected %u", family, n,
+                          stats.num_dispatches, want);
+        }
+    }
+    vmt_gpu_decoder_destroy(decoder);
+    vmt_gpu_weights_reset(&weights);
+    vmt_weight_file_close(file);
+    vmt_gpu_close(gpu);
+}
+
 /* Issue: at most 8 dispatches a layer in a decode step, 6 where norms are fused.  Beside the layers: tokens, embedding,
- * angles, the gather of logit rows, the head. */
+ * angles, the gather of logit rows, the head.  For a library gates, biases and the tail's rows are apart too. */
 static void a_layer_is_few_dispatches(vmt_test *t) {
     for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
-        vmt_gpu *gpu = vmt_test_gpu_open(t);
-        vmt_weight_file *file;
-        vmt_gpu_weights weights = {0};
-        vmt_gpu_decoder *decoder;
-        vmt_err err = {0};
-        const char *family = vmt_golden_families[i];
-        vmt_expect_eq(t, vmt_weight_file_open(&file, vmt_golden_path(t, family, ""), &err), VMT_OK);
-        vmt_model_config *config = vmt_golden_config(t, vmt_golden_path(t, family, "config.json"), file);
-        vmt_model_kv_options options = {
-            .block_size = 16,
-            .dtype = VMT_BF16,
-            .num_blocks = 65,
-            .tokens_max = 64,
-            .logits_max = 64,
-            .context_max = 512,
-            .seqs_max = 32,
-        };
-        vmt_expect_eq(t, vmt_gpu_weights_load(&weights, config, file, gpu, VMT_BF16, &err), VMT_OK);
-        vmt_expect_eq(t, weights.copied_bytes, 0);
-        vmt_expect_eq(t, vmt_gpu_decoder_create(&decoder, config, &weights, &options, &err), VMT_OK);
-        static const struct {
-            uint32_t rows, merges, per_layer, others;
-        } steps[] = {{1, 0, 6, 5}, {16, 0, 6, 5}, {1, 1, 7, 5}, {32, 0, 8, 6}};
-        for (size_t k = 0; k < VMT_COUNT(steps); k++) {
-            uint32_t n = steps[k].rows;
-            uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = n,
-                                                    [VMT_COUNT_LOGITS] = n,
-                                                    [VMT_COUNT_DECODES] = n,
-                                                    [VMT_COUNT_DECODE_SPLITS] = n,
-                                                    [VMT_COUNT_DECODE_MERGES] = steps[k].merges};
-            vmt_gpu_program_stats stats = vmt_gpu_decoder_stats(decoder, counts);
-            vmt_expect_eq(t, stats.num_dispatches, steps[k].per_layer * config->num_layers + steps[k].others);
-        }
-        vmt_gpu_decoder_destroy(decoder);
-        vmt_gpu_weights_reset(&weights);
-        vmt_weight_file_close(file);
-        vmt_gpu_close(gpu);
+        expect_dispatches(t, vmt_golden_families[i], false);
+        expect_dispatches(t, vmt_golden_families[i], true);
     }
 }
 
@@ -371,6 +414,7 @@ static const vmt_test_case cases[] = {
     {"logits_are_read_back_from_a_card", logits_are_read_back_from_a_card},
     {"headless_models_give_the_states_of_transformers", headless_models_give_the_states_of_transformers},
     {"half_precision_stays_near", half_precision_stays_near},
+    {"a_library_multiplies_many_rows", a_library_multiplies_many_rows},
     {"a_layer_is_few_dispatches", a_layer_is_few_dispatches},
     {"a_step_that_takes_too_long_is_given_up", a_step_that_takes_too_long_is_given_up},
     {"distrusted_kernels_give_way", distrusted_kernels_give_way},

@@ -1,6 +1,7 @@
 /* ops/gpu_act.c: see the header. */
 #include "ops/gpu_act.h"
 #include "kernels/act_kargs.h"
+#include "kernels/add_bias_kargs.h"
 #include "kernels/gather_kargs.h"
 #include "ops/gpu_type.h"
 
@@ -29,6 +30,34 @@ vmt_status vmt_gpu_act_mul(vmt_gpu_program *program, const vmt_gpu_act_mul_args 
     vmt_gpu_op op = {
         .kernel = name,
         .buffers = {a->gate_up, a->out},
+        .num_buffers = 2,
+        .args = &kargs,
+        .args_bytes = sizeof kargs,
+        .grid = {(uint32_t)rows, ((uint32_t)cols + ACT_COLS - 1) / ACT_COLS, 1},
+        .count = a->count,
+        .axis = 0,
+        .per_group = 1,
+    };
+    return vmt_gpu_program_add(program, &op, err);
+}
+
+vmt_status vmt_gpu_add_bias(vmt_gpu_program *program, const vmt_gpu_add_bias_args *a, vmt_err *err) {
+    uint64_t rows = a->out.shape[0], stride = a->out.shape[1], cols = vmt_tensor_elems(&a->bias);
+    if (a->out.ndim != 2 || a->bias.dtype != VMT_F32 || vmt_gpu_type_name(a->out.dtype) == NULL) {
+        return vmt_fail(err, VMT_E_INVALID, "add_bias: the bias is F32, out a matrix of F32, F16 or BF16");
+    }
+    if (cols == 0 || cols > stride || cols % 8 != 0 || stride % 8 != 0 || stride > UINT32_MAX ||
+        a->out.offset % 16 != 0 || a->bias.offset % 16 != 0) {
+        return vmt_fail(err, VMT_E_INVALID,
+                        "add_bias: %llu elements to rows of %llu; both multiples of 8, and on 16 bytes",
+                        (unsigned long long)cols, (unsigned long long)stride);
+    }
+    char name[16];
+    snprintf(name, sizeof name, "add_bias_%s", vmt_gpu_type_name(a->out.dtype));
+    vmt_add_bias_kargs kargs = {(uint32_t)rows, (uint32_t)cols, (uint32_t)stride, a->scale};
+    vmt_gpu_op op = {
+        .kernel = name,
+        .buffers = {a->bias, a->out},
         .num_buffers = 2,
         .args = &kargs,
         .args_bytes = sizeof kargs,

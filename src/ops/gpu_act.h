@@ -14,6 +14,15 @@ typedef struct vmt_gpu_act_mul_args {
 } vmt_gpu_act_mul_args;
 vmt_status vmt_gpu_act_mul(vmt_gpu_program *program, const vmt_gpu_act_mul_args *args, vmt_err *err);
 
+/* out[t][i] += scale * bias[i], for i below bias's elements. */
+typedef struct vmt_gpu_add_bias_args {
+    vmt_tensor bias; /* F32 [cols]; cols a multiple of 8 */
+    vmt_tensor out;  /* F32, F16 or BF16 [rows, stride]; stride a multiple of 8, at least cols */
+    float scale;
+    vmt_step_count count; /* FIXED: all of out's rows */
+} vmt_gpu_add_bias_args;
+vmt_status vmt_gpu_add_bias(vmt_gpu_program *program, const vmt_gpu_add_bias_args *args, vmt_err *err);
+
 /* out[i] = x[row_ids[i]], or x[i] where there are none: a copy. */
 typedef struct vmt_gpu_gather_args {
     vmt_tensor x;         /* [rows, cols] of any type; a row's bytes a multiple of 16 */

@@ -61,6 +61,35 @@ static void gates(vmt_test *t) {
     }
 }
 
+static void adds_a_bias(vmt_test *t) {
+    static const uint32_t shapes[][3] = {{1, 8, 8}, {3, 1536, 1544}, {2, 2056, 2064}}; /* rows, cols, stride */
+    for (size_t i = 0; i < VMT_COUNT(types) * VMT_COUNT(shapes); i++) {
+        if (!vmt_test_gpu_takes()) continue;
+        const uint32_t *s = shapes[i / VMT_COUNT(types)], rows = s[0], cols = s[1], stride = s[2];
+        vmt_test_rig rig;
+        vmt_test_rig_open(&rig, t);
+        vmt_gpu_add_bias_args args = {
+            .bias = vmt_test_rig_random(&rig, VMT_F32, 1, cols),
+            .out = vmt_test_rig_random(&rig, types[i % VMT_COUNT(types)], rows, stride),
+            .scale = 0.5f,
+            .count = VMT_COUNT_TOKENS,
+        };
+        double *want = VMT_ARENA_NEW(t->arena, double, (size_t)rows *stride);
+        for (uint64_t k = 0; k < (uint64_t)rows * stride; k++) {
+            double bias = k % stride < cols ? vmt_tensor_at(&args.bias, k % stride) : 0;
+            want[k] = vmt_tensor_at(&args.out, k) + 0.5 * bias;
+        }
+        vmt_err err = {0};
+        vmt_test_rig_recorded(&rig, vmt_gpu_add_bias(rig.program, &args, &err), &err);
+        uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = rows};
+        vmt_test_rig_run(&rig, counts);
+        vmt_test_expect_close(&rig, &args.out, want, "rows with a bias");
+        args.bias.shape[1] = 4;
+        vmt_expect_eq(t, vmt_gpu_add_bias(rig.program, &args, &err), VMT_E_INVALID);
+        vmt_test_rig_close(&rig);
+    }
+}
+
 static void check_gather(vmt_test *t, vmt_dtype dtype, uint32_t cols, bool has_ids) {
     if (!vmt_test_gpu_takes()) return;
     static const int32_t ids[] = {4, 0, 4, 2};
@@ -112,6 +141,7 @@ static void refuses_what_does_not_fit(vmt_test *t) {
 
 static const vmt_test_case cases[] = {
     {"gates", gates},
+    {"adds_a_bias", adds_a_bias},
     {"gathers_and_copies", gathers_and_copies},
     {"refuses_what_does_not_fit", refuses_what_does_not_fit},
     {NULL, NULL},

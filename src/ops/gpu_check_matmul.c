@@ -1,6 +1,7 @@
 /* ops/gpu_check_matmul.c: checks of fragments, of matmuls and embeddings in every format.  gpu_checks.h */
 #include "kernels/probe_kargs.h"
 #include "ops/gpu_check_rig.h"
+#include "ops/gpu_dequantize.h"
 #include "ops/gpu_embed.h"
 #include "ops/gpu_type.h"
 
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROWS       70u /* more than a tile's 64 */
+#define ROWS       70u /* more than a tile's 64; with a bias and no multiple of 8 it stays with the kernels */
 #define COLS       256u
 #define GROUP_SIZE 64u
 
@@ -263,6 +264,73 @@ static vmt_status run_fused(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_w
 }
 
 const vmt_gpu_check_kind vmt_gpu_check_fused = {3 * 2 * NUM_TYPES, run_fused};
+
+/* ---- what a library does in a kernel's place: sums onto floats, without what only the kernel can */
+
+static vmt_status run_library(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    const uint32_t num_rows = 40;
+    vmt_dtype type = types[1 + variant]; /* of 16 bits */
+    vmt_gpu_check_name(rig, "matmul of the library %s", vmt_gpu_type_name(type));
+    *is_wanted = rig->gpu->caps.has_gemm && vmt_gpu_check_wants_type(rig, type);
+    if (!*is_wanted) return VMT_OK;
+    vmt_tensor weight = vmt_gpu_check_random(rig, type, ROWS, COLS, -1, 1);
+    vmt_gpu_matmul_args args = {
+        .weights = {vmt_matrix_of(&weight)},
+        .num_weights = 1,
+        .type = type,
+        .x = vmt_gpu_check_random(rig, type, num_rows, COLS, -0.5, 0.5),
+        .kind = VMT_GPU_MATMUL_RESIDUAL,
+        .scale = 0.5f,
+        .out = vmt_gpu_check_random(rig, VMT_F32, num_rows, ROWS, -1, 1),
+        .rows_max = num_rows,
+    };
+    double *want = VMT_ARENA_NEW(rig->arena, double, num_rows *ROWS);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) {
+        want[i] = 0;
+        for (uint32_t k = 0; k < COLS; k++) {
+            want[i] += vmt_tensor_at(&args.x, i / ROWS * COLS + k) * vmt_tensor_at(&weight, i % ROWS * COLS + k);
+        }
+        want[i] = vmt_tensor_at(&args.out, i) + 0.5 * want[i];
+    }
+    VMT_TRY(vmt_gpu_matmul(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
+    vmt_gpu_check_tolerate(rig, VMT_F32);
+    for (uint32_t i = 0; i < num_rows * ROWS; i++) {
+        vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want[i]);
+    }
+    return VMT_OK;
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_library = {2, run_library};
+
+/* ---- weights made plain */
+
+static vmt_status run_dequantize(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    vmt_dtype type = types[1 + variant % 2]; /* of 16 bits */
+    const struct format *f = &formats[variant / 2];
+    const uint32_t first_row = 3, num_rows = ROWS - 5;
+    vmt_gpu_check_name(rig, "dequantize %s %s", f->name, vmt_gpu_type_name(type));
+    *is_wanted = f->dtype != type && vmt_gpu_check_wants_type(rig, type) && wants_format(rig, f);
+    if (!*is_wanted) return VMT_OK;
+    vmt_gpu_dequantize_args args = {
+        .weight = make_weight(rig, f, type),
+        .first_row = first_row,
+        .out = vmt_gpu_check_zeros(rig, type, num_rows, COLS),
+    };
+    VMT_TRY(vmt_gpu_dequantize(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, (uint32_t[VMT_NUM_STEP_COUNTS]){0}, err));
+    vmt_gpu_check_tolerate(rig, type);
+    float *w = VMT_ARENA_NEW(rig->arena, float, COLS);
+    for (uint32_t n = 0; n < num_rows; n++) {
+        vmt_matrix_row(&args.weight, first_row + n, w);
+        for (uint32_t k = 0; k < COLS; k++) {
+            vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, n * COLS + k), (double)w[k]);
+        }
+    }
+    return VMT_OK;
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_dequantize = {2 * NUM_FORMATS, run_dequantize};
 
 /* ---- embeddings */
 

@@ -29,8 +29,9 @@ typedef struct vmt_gpu_check_kind {
 } vmt_gpu_check_kind;
 
 extern const vmt_gpu_check_kind vmt_gpu_check_frag, vmt_gpu_check_matmul, vmt_gpu_check_fused, vmt_gpu_check_embed,
-    vmt_gpu_check_norm, vmt_gpu_check_act, vmt_gpu_check_gather, vmt_gpu_check_rope, vmt_gpu_check_angles,
-    vmt_gpu_check_attention, vmt_gpu_check_sample, vmt_gpu_check_tokens, vmt_gpu_check_upload;
+    vmt_gpu_check_dequantize, vmt_gpu_check_library, vmt_gpu_check_norm, vmt_gpu_check_act, vmt_gpu_check_bias,
+    vmt_gpu_check_gather, vmt_gpu_check_rope, vmt_gpu_check_angles, vmt_gpu_check_attention, vmt_gpu_check_sample,
+    vmt_gpu_check_tokens, vmt_gpu_check_upload;
 
 void vmt_gpu_check_name(vmt_gpu_check_rig *rig, const char *fmt, ...) VMT_PRINTF(2, 3);
 /* Activations of this type are selected. */

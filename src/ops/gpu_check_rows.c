@@ -100,6 +100,29 @@ static vmt_status run_act(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wan
 
 const vmt_gpu_check_kind vmt_gpu_check_act = {NUM_TYPES * 3, run_act};
 
+static vmt_status run_bias(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
+    vmt_dtype type = types[variant];
+    vmt_gpu_check_name(rig, "add_bias %s", vmt_gpu_type_name(type));
+    *is_wanted = vmt_gpu_check_wants_type(rig, type);
+    if (!*is_wanted) return VMT_OK;
+    vmt_gpu_add_bias_args args = {
+        .bias = vmt_gpu_check_random(rig, VMT_F32, 1, ACT_COLS, -1, 1),
+        .out = vmt_gpu_check_random(rig, type, 3, ACT_COLS, -1, 1),
+        .scale = 0.5f,
+    };
+    double *want = VMT_ARENA_NEW(rig->arena, double, 3 * ACT_COLS);
+    for (uint32_t i = 0; i < 3 * ACT_COLS; i++) {
+        want[i] = vmt_tensor_at(&args.out, i) + 0.5 * vmt_tensor_at(&args.bias, i % ACT_COLS);
+    }
+    VMT_TRY(vmt_gpu_add_bias(rig->program, &args, err));
+    VMT_TRY(vmt_gpu_check_replay(rig, fixed, err));
+    vmt_gpu_check_tolerate(rig, type);
+    for (uint32_t i = 0; i < 3 * ACT_COLS; i++) vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, i), want[i]);
+    return VMT_OK;
+}
+
+const vmt_gpu_check_kind vmt_gpu_check_bias = {NUM_TYPES, run_bias};
+
 static vmt_status run_gather(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
     static const int32_t ids[] = {4, 0, 4};
     (void)variant, (void)is_wanted;

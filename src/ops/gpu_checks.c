@@ -11,10 +11,10 @@
 #define SEED         UINT64_C(20240917)
 
 static const vmt_gpu_check_kind *const kinds[] = {
-    &vmt_gpu_check_frag,   &vmt_gpu_check_matmul,    &vmt_gpu_check_fused,  &vmt_gpu_check_embed,
-    &vmt_gpu_check_norm,   &vmt_gpu_check_act,       &vmt_gpu_check_gather, &vmt_gpu_check_rope,
-    &vmt_gpu_check_angles, &vmt_gpu_check_attention, &vmt_gpu_check_sample, &vmt_gpu_check_tokens,
-    &vmt_gpu_check_upload,
+    &vmt_gpu_check_frag,       &vmt_gpu_check_matmul,  &vmt_gpu_check_fused,  &vmt_gpu_check_embed,
+    &vmt_gpu_check_dequantize, &vmt_gpu_check_library, &vmt_gpu_check_norm,   &vmt_gpu_check_act,
+    &vmt_gpu_check_bias,       &vmt_gpu_check_gather,  &vmt_gpu_check_rope,   &vmt_gpu_check_angles,
+    &vmt_gpu_check_attention,  &vmt_gpu_check_sample,  &vmt_gpu_check_tokens, &vmt_gpu_check_upload,
 };
 
 /* By the beginning of a kernel's name, what runs in its place: the other regimes of a matmul (ops/gpu_matmul.c), rows
@@ -25,6 +25,7 @@ static const struct {
     {"matmul_tiled_", "matmul_few_"},
     {"matmul_few_", "matvec_"},
     {"matvec_", "matmul_few_"},
+    {"dequantize_", "matmul_tiled_"},
     {"attention_prefill_", "attention_decode_"},
     {"probe_", "kernels that need no fragments"},
 };

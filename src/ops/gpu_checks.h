@@ -1,7 +1,8 @@
 /* ops/gpu_checks.h: are the kernels right on this device?  Small problems with known content, each against a scalar
- * reference in double precision: every weight format in every regime of matmul, embeddings, norms, activations, RoPE
- * with its KV write, attention that decodes and that prefills with heads of every size, sampling; and a probe of where
- * lanes hold the elements of a fragment (kernels/frag.h), which Apple does not document.
+ * reference in double precision: every weight format in every regime of matmul and made plain, products of a library,
+ * embeddings, norms, activations, biases, RoPE with its KV write, attention that decodes and that prefills with heads
+ * of every size, sampling; and a probe of where lanes hold the elements of a fragment (kernels/frag.h), which Apple
+ * does not document.
  *
  * A kernel that does not compile or misses its tolerance is distrusted from then on (backend/gpu.h): ops take another
  * way where there is one.  The thread that drives the device; one buffer is taken and given back. */

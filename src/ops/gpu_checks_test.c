@@ -44,16 +44,22 @@ static vmt_gpu_check_counts run(vmt_test *t, vmt_gpu *gpu, const vmt_gpu_check_s
     return counts;
 }
 
-/* And every kernel is looked at. */
+/* And every kernel is looked at, whether there is a library that may do its work or not. */
 static void all_checks_pass(vmt_test *t) {
     if (!vmt_test_gpu_takes()) return;
-    vmt_gpu *gpu = vmt_test_gpu_open(t);
-    struct report report;
-    vmt_gpu_check_selection all = {.type = VMT_NUM_DTYPES};
-    vmt_gpu_check_counts counts = run(t, gpu, &all, expect_right, &report);
-    vmt_expect_eq(t, counts.num_wrong, 0);
-    vmt_expect_eq(t, counts.num_kernels_run, vmt_kernel_count());
-    vmt_gpu_close(gpu);
+    uint32_t num_checks = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        vmt_gpu *gpu = vmt_test_gpu_open(t);
+        struct report report;
+        vmt_gpu_check_selection all = {.type = VMT_NUM_DTYPES};
+        gpu->caps.has_gemm = i == 1;
+        vmt_gpu_check_counts counts = run(t, gpu, &all, expect_right, &report);
+        vmt_expect_eq(t, counts.num_wrong, 0);
+        vmt_expect_eq(t, counts.num_kernels_run, vmt_kernel_count());
+        if (i == 1) vmt_expect_eq(t, counts.num_checks, num_checks + 2); /* the library's own */
+        num_checks = counts.num_checks;
+        vmt_gpu_close(gpu);
+    }
 }
 
 /* A driver between the checks and the device, that leaves one kernel out or refuses to compile it. */

@@ -1,10 +1,17 @@
 /* ops/gpu_matmul.c: checks, the choice of a kernel, the deal of rows to threadgroups. */
 #include "ops/gpu_matmul.h"
 #include "kernels/matmul_kargs.h"
+#include "ops/gpu_act.h"
+#include "ops/gpu_dequantize.h"
 
 #include <stdio.h>
 
 #define NUM_BUFFERS 15u
+
+/* A library multiplies plain weights by any number of rows of x; others, which it costs the same time to make plain for
+ * few rows as for many, by more than so many. */
+#define FEW_ROWS_BESIDE_LIBRARY 4u
+#define PIECE_ROWS              64u /* of a weight that is made plain piece by piece: a multiple of it */
 
 /* ---- formats */
 
@@ -176,11 +183,18 @@ static const struct regime {
 
 #define NUM_REGIMES VMT_COUNT(regimes)
 
+/* Weights [begin, end) of args, which are alike: a dispatch.  Their rows begin at this column of out. */
+struct part {
+    const vmt_gpu_matmul_args *args;
+    uint32_t begin, end, column;
+    bool is_library; /* made for it: tiles, of any number of rows */
+};
+
 /* The best regime first, then those that do as well: few rows before one, and tiles where no norm has to be fused. */
-static uint32_t rank_regimes(const vmt_gpu_matmul_args *args, const struct regime *out[NUM_REGIMES]) {
-    bool has_norm = args->norm_weight.buffer != NULL;
-    uint32_t best = 0, num = 0;
-    while (args->rows_max > regimes[best].rows_max) best++;
+static uint32_t rank_regimes(const struct part *part, const struct regime *out[NUM_REGIMES]) {
+    bool has_norm = part->args->norm_weight.buffer != NULL;
+    uint32_t best = part->is_library ? NUM_REGIMES - 1 : 0, num = 0;
+    while (part->args->rows_max > regimes[best].rows_max) best++;
     out[num++] = &regimes[best];
     if (best != 1) out[num++] = &regimes[1];
     if (best != 0) out[num++] = &regimes[0];
@@ -192,11 +206,10 @@ static uint32_t blocks_of(uint32_t rows, uint32_t block_rows) {
     return (rows + block_rows - 1) / block_rows;
 }
 
-/* Weights [begin, end) of args, which are alike. */
-static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct regime *regime, uint32_t begin,
-                                   uint32_t end) {
-    const vmt_gpu_weight *w = &args->weights[begin];
-    uint32_t n = end - begin;
+static vmt_matmul_kargs make_kargs(const struct part *part, const struct regime *regime) {
+    const vmt_gpu_matmul_args *args = part->args;
+    const vmt_gpu_weight *w = &args->weights[part->begin];
+    uint32_t n = part->end - part->begin;
     bool is_gated = args->kind == VMT_GPU_MATMUL_GATED;
     uint32_t block_rows = is_gated ? regime->block_rows / 2 : regime->block_rows;
     size_t row_bytes = 0;
@@ -212,6 +225,7 @@ static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct
         .rows_2 = n > 2 ? w[2].rows : 0,
         .x_stride = (uint32_t)args->x.shape[1],
         .out_stride = (uint32_t)args->out.shape[1],
+        .out_column = part->column,
         .kind = (uint32_t)args->kind,
         .flags = (args->norm_weight.buffer ? VMT_MATMUL_HAS_NORM : 0) |
                  (args->row_ids.buffer ? VMT_MATMUL_HAS_ROW_IDS : 0) |
@@ -220,7 +234,6 @@ static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct
         .norm_eps = args->norm_eps,
         .scale = args->scale,
     };
-    for (uint32_t i = 0; i < begin; i++) k.out_column += args->weights[i].rows;
     k.begin_1 = blocks_of(k.rows_0, block_rows);
     k.begin_2 = is_gated ? k.begin_1 : k.begin_1 + blocks_of(k.rows_1, block_rows);
     k.num_blocks = k.begin_2 + blocks_of(k.rows_2, block_rows);
@@ -228,9 +241,10 @@ static vmt_matmul_kargs make_kargs(const vmt_gpu_matmul_args *args, const struct
 }
 
 /* Absent tensors are bound to one that is there, and not looked at. */
-static void bind(const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end, vmt_tensor buffers[NUM_BUFFERS]) {
+static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
+    const vmt_gpu_matmul_args *args = part->args;
     for (uint32_t i = 0; i < VMT_GPU_MATMUL_WEIGHTS_MAX; i++) {
-        const vmt_gpu_weight *w = &args->weights[begin + i < end ? begin + i : begin];
+        const vmt_gpu_weight *w = &args->weights[part->begin + i < part->end ? part->begin + i : part->begin];
         buffers[i] = w->data;
         buffers[3 + i] = w->scales.buffer ? w->scales : w->data;
         buffers[6 + i] = w->biases.buffer ? w->biases : w->data;
@@ -242,12 +256,14 @@ static void bind(const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end, 
     buffers[14] = args->out;
 }
 
-static vmt_status record_regime(vmt_gpu_program *program, const vmt_gpu_matmul_args *args,
-                                const struct regime *regime, uint32_t begin, uint32_t end, vmt_err *err) {
-    vmt_matmul_kargs kargs = make_kargs(args, regime, begin, end);
+static vmt_status record_regime(vmt_gpu_program *program, const struct part *part, const struct regime *regime,
+                                vmt_err *err) {
+    const vmt_gpu_matmul_args *args = part->args;
+    vmt_matmul_kargs kargs = make_kargs(part, regime);
     char name[64];
     vmt_gpu_op op = {
-        .kernel = vmt_gpu_weight_kernel(regime->kernel, &args->weights[begin], args->type, name, sizeof name),
+        .kernel =
+            vmt_gpu_weight_kernel(regime->kernel, &args->weights[part->begin], args->type, name, sizeof name),
         .num_buffers = NUM_BUFFERS,
         .args = &kargs,
         .args_bytes = sizeof kargs,
@@ -257,31 +273,156 @@ static vmt_status record_regime(vmt_gpu_program *program, const vmt_gpu_matmul_a
         .axis = 1,
         .per_group = regime->x_rows_per_group,
     };
-    bind(args, begin, end, op.buffers);
-    for (uint32_t i = begin; i < end; i++) op.bytes_read += vmt_matrix_bytes(&args->weights[i]);
+    bind(part, op.buffers);
+    for (uint32_t i = part->begin; i < part->end; i++) op.bytes_read += vmt_matrix_bytes(&args->weights[i]);
     return vmt_gpu_program_add(program, &op, err);
 }
 
 /* In the best regime whose kernel works on this device. */
-static vmt_status record(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, uint32_t begin, uint32_t end,
-                         vmt_err *err) {
+static vmt_status record(vmt_gpu_program *program, const struct part *part, vmt_err *err) {
     const struct regime *ranked[NUM_REGIMES];
-    uint32_t num = rank_regimes(args, ranked);
+    uint32_t num = rank_regimes(part, ranked);
     vmt_err why = {0};
-    vmt_status status = record_regime(program, args, ranked[0], begin, end, &why);
+    vmt_status status = record_regime(program, part, ranked[0], &why);
     for (uint32_t i = 1; i < num && status == VMT_E_UNSUPPORTED; i++) {
-        status = record_regime(program, args, ranked[i], begin, end, NULL);
+        status = record_regime(program, part, ranked[i], NULL);
     }
     return status == VMT_OK ? VMT_OK : vmt_fail(err, status, "%s", why.msg);
 }
 
-vmt_status vmt_gpu_matmul(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {
-    VMT_TRY(check(args, err));
-    for (uint32_t begin = 0, end; begin < args->num_weights; begin = end) {
-        for (end = begin + 1; end < args->num_weights; end++) {
-            if (!vmt_gpu_weights_alike(&args->weights[begin], &args->weights[end])) break;
+/* One dispatch for each run of alike weights, from this column of out on. */
+static vmt_status record_runs(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, uint32_t column,
+                              bool is_library, vmt_err *err) {
+    struct part part = {args, 0, 0, column, is_library};
+    for (; part.begin < args->num_weights; part.begin = part.end) {
+        uint32_t rows = args->weights[part.begin].rows;
+        for (part.end = part.begin + 1; part.end < args->num_weights; part.end++) {
+            if (!vmt_gpu_weights_alike(&args->weights[part.begin], &args->weights[part.end])) break;
+            rows += args->weights[part.end].rows;
         }
-        VMT_TRY(record(program, args, begin, end, err));
+        VMT_TRY(record(program, &part, err));
+        part.column += rows;
     }
     return VMT_OK;
+}
+
+/* ---- by a library */
+
+static bool is_plain(const vmt_gpu_weight *w, vmt_dtype type) {
+    return w->data.dtype == type;
+}
+
+uint32_t vmt_gpu_matmul_few_rows(const vmt_gpu *gpu) {
+    return gpu->caps.has_gemm ? FEW_ROWS_BESIDE_LIBRARY : VMT_GPU_MATMUL_NORM_ROWS;
+}
+
+static bool can_dequantize(vmt_gpu *gpu, const vmt_gpu_weight *w, vmt_dtype type) {
+    char name[64];
+    vmt_gpu_pipeline *pipeline;
+    vmt_gpu_weight_kernel("dequantize", w, type, name, sizeof name);
+    return vmt_gpu_pipeline_get(gpu, name, &pipeline, NULL) == VMT_OK;
+}
+
+bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,
+                                uint32_t rows_max) {
+    bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16);
+    for (uint32_t i = 0; i < num_weights && can; i++) {
+        can = is_plain(&weights[i], type) ||
+              (rows_max > vmt_gpu_matmul_few_rows(gpu) && can_dequantize(gpu, &weights[i], type));
+    }
+    return can;
+}
+
+size_t vmt_gpu_matmul_scratch_bytes(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights,
+                                    vmt_dtype type, uint32_t rows_max) {
+    size_t bytes = 0;
+    if (!vmt_gpu_matmul_has_library(gpu, weights, num_weights, type, rows_max)) return 0;
+    for (uint32_t i = 0; i < num_weights; i++) {
+        if (is_plain(&weights[i], type)) continue;
+        bytes += (size_t)weights[i].rows * weights[i].cols * vmt_dtype_get(type)->block_bytes;
+    }
+    return VMT_MIN(bytes, VMT_GPU_MATMUL_SCRATCH_MAX);
+}
+
+/* Rows of these columns that the scratch holds. */
+static uint32_t room_of(const vmt_gpu_matmul_args *args) {
+    uint64_t rows = vmt_tensor_elems(&args->scratch) / args->weights[0].cols;
+    return args->scratch.buffer != NULL ? (uint32_t)VMT_MIN(rows, UINT32_MAX) : 0;
+}
+
+static bool goes_to_library(vmt_gpu *gpu, const vmt_gpu_matmul_args *args) {
+    bool needs_room = false;
+    for (uint32_t i = 0; i < args->num_weights; i++) {
+        needs_room = needs_room || !is_plain(&args->weights[i], args->type);
+    }
+    if (args->kind == VMT_GPU_MATMUL_GATED || args->norm_weight.buffer || args->row_ids.buffer) return false;
+    if (needs_room && room_of(args) == 0) return false;
+    if (args->bias.buffer && (sum_rows(args) % 8 != 0 || args->out.shape[1] % 8 != 0)) return false;
+    return vmt_gpu_matmul_has_library(gpu, args->weights, args->num_weights, args->type, args->rows_max);
+}
+
+/* What has been made plain and is not multiplied yet. */
+struct pending {
+    vmt_gpu_matmul_args args; /* of the caller, but for the weights */
+    uint32_t rows;            /* of the scratch in use */
+    uint32_t column;          /* of out, of the first weight */
+};
+
+static vmt_status flush(vmt_gpu_program *program, struct pending *p, vmt_err *err) {
+    VMT_TRY(record_runs(program, &p->args, p->column, true, err));
+    for (uint32_t i = 0; i < p->args.num_weights; i++) p->column += p->args.weights[i].rows;
+    p->args.num_weights = p->rows = 0;
+    return VMT_OK;
+}
+
+/* A weight in equal pieces, as few as the scratch allows; their columns of out begin on whole vectors. */
+static vmt_status make_plain(vmt_gpu_program *program, struct pending *p, const vmt_gpu_weight *w, vmt_err *err) {
+    uint32_t room = room_of(&p->args), num_pieces = blocks_of(w->rows, room);
+    uint32_t piece_rows = VMT_MIN(room, blocks_of(blocks_of(w->rows, num_pieces), PIECE_ROWS) * PIECE_ROWS);
+    for (uint32_t row = 0; row < w->rows; row += piece_rows) {
+        uint32_t num_rows = VMT_MIN(piece_rows, w->rows - row);
+        if (p->args.num_weights == VMT_GPU_MATMUL_WEIGHTS_MAX || num_rows > room - p->rows) {
+            VMT_TRY(flush(program, p, err));
+        }
+        vmt_dtype type = p->args.type;
+        size_t row_bytes = (size_t)w->cols * vmt_dtype_get(type)->block_bytes;
+        size_t offset = p->args.scratch.offset + p->rows * row_bytes;
+        vmt_gpu_dequantize_args dequantize = {
+            .weight = *w,
+            .first_row = row,
+            .out = {p->args.scratch.buffer, offset, type, 2, {num_rows, w->cols}},
+        };
+        VMT_TRY(vmt_gpu_dequantize(program, &dequantize, err));
+        p->args.weights[p->args.num_weights++] = vmt_matrix_of(&dequantize.out);
+        p->rows += num_rows;
+    }
+    return VMT_OK;
+}
+
+static vmt_status record_library(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {
+    struct pending p = {.args = *args};
+    p.args.num_weights = 0;
+    p.args.bias = (vmt_tensor){0};
+    for (uint32_t i = 0; i < args->num_weights; i++) {
+        const vmt_gpu_weight *w = &args->weights[i];
+        if (!is_plain(w, args->type)) {
+            VMT_TRY(make_plain(program, &p, w, err));
+            continue;
+        }
+        if (p.args.num_weights == VMT_GPU_MATMUL_WEIGHTS_MAX) VMT_TRY(flush(program, &p, err));
+        p.args.weights[p.args.num_weights++] = *w;
+    }
+    VMT_TRY(flush(program, &p, err));
+    if (args->bias.buffer == NULL) return VMT_OK;
+    vmt_gpu_add_bias_args bias = {
+        .bias = args->bias, .out = args->out, .scale = args->scale, .count = args->count};
+    bias.bias.ndim = 1;
+    bias.bias.shape[0] = sum_rows(args);
+    return vmt_gpu_add_bias(program, &bias, err);
+}
+
+vmt_status vmt_gpu_matmul(vmt_gpu_program *program, const vmt_gpu_matmul_args *args, vmt_err *err) {
+    VMT_TRY(check(args, err));
+    if (goes_to_library(vmt_gpu_program_gpu(program), args)) return record_library(program, args, err);
+    return record_runs(program, args, 0, false, err);
 }

@@ -11,6 +11,9 @@
  *   more     matmul_tiled.metal  tiles staged in threadgroup memory, 16x16 fragments
  * Every regime is right for any number of rows: rows_max is about speed.
  *
+ * On a device whose vendor has a library for it (vmt_gpu_caps.has_gemm: matmul_tiled of plain weights is a call of it)
+ * plain weights of T go there, others are dequantized for it where there are more than 4 rows.
+ *
  * The engine's thread, while recording. */
 #ifndef VMT_OPS_GPU_MATMUL_H
 #define VMT_OPS_GPU_MATMUL_H
@@ -24,6 +27,8 @@ typedef vmt_matrix vmt_gpu_weight;
 
 #define VMT_GPU_MATMUL_WEIGHTS_MAX 3u
 #define VMT_GPU_MATMUL_NORM_ROWS   16u /* the norm can be fused when rows_max is at most this */
+#define VMT_GPU_MATMUL_SCRATCH_MAX \
+    ((size_t)256 << 20) /* bytes that weights are dequantized into, a piece at a time */
 
 typedef enum vmt_gpu_matmul_kind {
     VMT_GPU_MATMUL_STORE,    /* out[T] = scale * (x W^T + bias) */
@@ -49,6 +54,9 @@ typedef struct vmt_gpu_matmul_args {
     float scale;        /* 1 usually */
     vmt_tensor out;     /* [rows, stride]: the weights' rows one after the other; GATED: weights[0].rows wide */
 
+    vmt_tensor
+        scratch; /* T [1, elements]: what a library multiplies is dequantized here; buffer NULL: nothing is */
+
     vmt_step_count count; /* VMT_COUNT_TOKENS or VMT_COUNT_LOGITS; VMT_COUNT_FIXED: rows_max rows */
     uint32_t rows_max;
 } vmt_gpu_matmul_args;
@@ -62,6 +70,15 @@ uint32_t vmt_gpu_weight_alignment(const vmt_gpu_weight *weight);
 /* One dispatch can take both.  GATED demands it of gate and up; where they differ use two plain matmuls and the
  * activation op. */
 bool vmt_gpu_weights_alike(const vmt_gpu_weight *a, const vmt_gpu_weight *b);
+
+/* The most rows of x that a program for few rows, and not for one, should be recorded for. */
+uint32_t vmt_gpu_matmul_few_rows(const vmt_gpu *gpu);
+/* A library multiplies these where the op has neither a norm nor a gate nor picked rows: the caller then does these
+ * apart.  Weights of another type than T need args.scratch for it, of so many bytes; 0: nothing is made plain. */
+bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,
+                                uint32_t rows_max);
+size_t vmt_gpu_matmul_scratch_bytes(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights,
+                                    vmt_dtype type, uint32_t rows_max);
 
 /* "matvec_mlx4_bf16" for "matvec", into out.  The weight has been checked. */
 const char *vmt_gpu_weight_kernel(const char *kernel, const vmt_gpu_weight *weight, vmt_dtype type, char *out,

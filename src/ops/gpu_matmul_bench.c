@@ -1,10 +1,10 @@
 /* ops/gpu_matmul_bench.c: matmuls of an 8B model's layers on a GPU, in every regime, beside a copy.
  *
- *   gpu_matmul_bench [metal|cuda|host] [part of a format's name]
+ *   gpu_matmul_bench [metal|cuda|cuda-kernels|host] [part of a format's name]
  *
  * A few elements of each product are checked first.  Weights come from several copies, more bytes than caches hold, as
  * in a step; GB/s counts the weights alone. */
-#include "ops/gpu_matmul.h"
+#include "ops/gpu_dequantize.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static const struct format {
     {"mlx8", VMT_U32, 8},  {"q8_0", VMT_Q8_0, 0}, {"q4_0", VMT_Q4_0, 0}, {"q5_1", VMT_Q5_1, 0},
     {"q4_k", VMT_Q4_K, 0}, {"q5_k", VMT_Q5_K, 0}, {"q6_k", VMT_Q6_K, 0}, {"mxfp4", VMT_MXFP4, 0},
 };
-static const uint32_t shapes[][2] = {{4096, 4096}, {14336, 4096}, {128256, 4096}}, batches[] = {1, 8, 512};
+static const uint32_t shapes[][2] = {{4096, 4096}, {14336, 4096}, {128256, 4096}},
+                      batches[] = {1, 8, 64, 512, 2048};
 
 /* ---- data */
 
@@ -125,6 +126,7 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
         .kind = VMT_GPU_MATMUL_LOGITS,
         .scale = 1,
         .out = vmt_bench_shared(b, VMT_F32, num_rows, rows),
+        .scratch = vmt_bench_private(b, VMT_BF16, rows, cols),
         .count = VMT_COUNT_TOKENS,
         .rows_max = num_rows,
     };
@@ -147,7 +149,7 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
         right = seconds > 0;
         double rate = (double)bytes / seconds * 1e-9, flops = 2.0 * num_rows * rows * cols / seconds * 1e-12;
         if (right) {
-            printf("%-6s [%6u, %u] x %3u  %9.2f us  %7.1f GB/s  %5.1f %% of a copy  %6.1f TFLOP/s\n", f->name,
+            printf("%-6s [%6u, %u] x %4u  %9.2f us  %7.1f GB/s  %5.1f %% of a copy  %6.1f TFLOP/s\n", f->name,
                    rows, cols, num_rows, seconds * 1e6, rate, 100 * rate / copy_rate, flops);
             fflush(stdout);
         }
@@ -156,6 +158,34 @@ static bool bench(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t 
     drop_source(&s);
     free(x_buffer.host);
     return right;
+}
+
+/* A weight made plain for a library: its bytes and the plain ones, beside a copy's. */
+static bool bench_dequantize(vmt_bench *b, const struct format *f, uint32_t rows, uint32_t cols,
+                             double copy_rate) {
+    source s;
+    uint32_t counts[VMT_NUM_STEP_COUNTS] = {0};
+    make_source(b, &s, f, rows, cols);
+    uint64_t plain_bytes = (uint64_t)rows * cols * 2, bytes = vmt_matrix_bytes(&s.matrix) + plain_bytes;
+    uint32_t num_copies = b->is_small ? 1 : (uint32_t)VMT_MIN(COPIES_MAX, 1 + COLD_BYTES / plain_bytes);
+    bool right = true;
+    vmt_bench_begin(b);
+    for (uint32_t i = 0; i < num_copies && right; i++) {
+        vmt_gpu_dequantize_args args = {
+            .weight = to_device(b, &s.matrix),
+            .out = vmt_bench_private(b, VMT_BF16, rows, cols),
+        };
+        right = vmt_gpu_dequantize(b->program, &args, &b->err) == VMT_OK;
+    }
+    double seconds = right ? vmt_bench_seconds(b, counts) / num_copies : 0;
+    double rate = (double)bytes / seconds * 1e-9;
+    if (seconds > 0) {
+        printf("%-6s [%6u, %u] plain   %9.2f us  %7.1f GB/s  %5.1f %% of a copy\n", f->name, rows, cols,
+               seconds * 1e6, rate, 100 * rate / copy_rate);
+    }
+    vmt_bench_end(b);
+    drop_source(&s);
+    return seconds > 0;
 }
 
 int main(int argc, char **argv) {
@@ -172,9 +202,14 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < VMT_COUNT(shapes) * VMT_COUNT(batches) && right; i++) {
             const uint32_t *shape = shapes[i / VMT_COUNT(batches)];
             uint32_t scale = b.is_small ? 32 : 1, num_rows = batches[i % VMT_COUNT(batches)];
+            if (num_rows > 512 && shape[0] > 14336) continue; /* logits of so many rows are never wanted */
             right =
                 bench(&b, &formats[f], VMT_MIN(shape[0], b.is_small ? 14336 : UINT32_MAX) / scale,
                       shape[1] / (b.is_small ? 8 : 1), b.is_small ? VMT_MIN(num_rows, 20) : num_rows, copy_rate);
+        }
+        for (size_t i = 0; i < VMT_COUNT(shapes) - 1 && right && b.gpu->caps.has_gemm; i++) {
+            if (formats[f].dtype != VMT_BF16)
+                right = bench_dequantize(&b, &formats[f], shapes[i][0], shapes[i][1], copy_rate);
         }
     }
     if (!right) fprintf(stderr, "%s\n", b.err.msg);

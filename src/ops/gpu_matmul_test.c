@@ -424,6 +424,135 @@ static void fuses_the_norm(vmt_test *t) {
     close_fixture(&f);
 }
 
+/* ---- by a library: on other devices than its own the kernel does what the library would */
+
+static fixture open_library(vmt_test *t) {
+    fixture f = open_fixture(t);
+    f.gpu->caps.has_gemm = true;
+    return f;
+}
+
+/* Every format, made plain in one piece and in several. */
+static void makes_every_format_plain(vmt_test *t) {
+    static const uint32_t rooms[] = {70, 24, 70 + 69};
+    fixture f = open_library(t);
+    for (size_t format = 0; format < NUM_FORMATS; format++) {
+        for (size_t i = 1; i < VMT_COUNT(types); i++) {
+            for (size_t r = 0; r < VMT_COUNT(rooms); r++) {
+                if (!vmt_test_gpu_takes()) continue;
+                uint32_t cols = formats[format].multiple * (formats[format].multiple == 8 ? 5 : 2), num_rows = 33;
+                cols = formats[format].bits ? VMT_MAX(cols, 64) : cols;
+                vmt_gpu_matmul_args args = {
+                    .weights = {new_weight(&f, format, types[i], 70, cols, 64)},
+                    .num_weights = 1,
+                    .type = types[i],
+                    .x = new_random(&f, types[i], num_rows, cols + 8, -0.5f, 0.5f),
+                    .kind = VMT_GPU_MATMUL_STORE,
+                    .scale = 0.5f,
+                    .out = new_tensor(&f, types[i], num_rows + 1, 72),
+                    .scratch = new_tensor(&f, types[i], 1, (uint64_t)rooms[r] * cols),
+                    .count = VMT_COUNT_TOKENS,
+                    .rows_max = 40,
+                };
+                shape shape = {70, cols, num_rows, 40, 64};
+                expect_right(&f, &args, num_rows, name_of(&f, format, types[i], &shape));
+                drop_buffers(&f);
+            }
+        }
+    }
+    close_fixture(&f);
+}
+
+/* Plain weights and others together, into floats and onto them. */
+static void mixes_what_a_library_multiplies(vmt_test *t) {
+    static const size_t mixes[][3] = {{16, 16, 18}, {1, 12, 1}, {1, 1, 1}, {MLX4, 2, 11}}; /* 1: F16 as x is */
+    static const vmt_gpu_matmul_kind kinds[] = {VMT_GPU_MATMUL_STORE, VMT_GPU_MATMUL_RESIDUAL,
+                                                VMT_GPU_MATMUL_LOGITS};
+    static const uint32_t rooms[] = {33, 75, 200};
+    fixture f = open_library(t);
+    for (size_t i = 0; i < VMT_COUNT(mixes) * VMT_COUNT(kinds) * VMT_COUNT(rooms); i++) {
+        if (!vmt_test_gpu_takes()) continue;
+        const size_t *mix = mixes[i % VMT_COUNT(mixes)];
+        vmt_gpu_matmul_kind kind = kinds[i / VMT_COUNT(mixes) % VMT_COUNT(kinds)];
+        uint32_t room = rooms[i / VMT_COUNT(mixes) / VMT_COUNT(kinds)], num_rows = 21;
+        vmt_gpu_matmul_args args = {
+            .weights = {new_weight(&f, mix[0], VMT_F16, 70, 256, 64), new_weight(&f, mix[1], VMT_F16, 5, 256, 64),
+                        new_weight(&f, mix[2], VMT_F16, 29, 256, 64)},
+            .num_weights = 3,
+            .type = VMT_F16,
+            .x = new_random(&f, VMT_F16, num_rows, 256, -0.5f, 0.5f),
+            .bias = i % 2 ? (vmt_tensor){0} : new_random(&f, VMT_F32, 1, 104, -3, 3),
+            .kind = kind,
+            .scale = 0.5f,
+            .out = new_tensor(&f, kind == VMT_GPU_MATMUL_STORE ? VMT_F16 : VMT_F32, num_rows, 112),
+            .scratch = new_tensor(&f, VMT_F16, 1, room * 256),
+            .count = VMT_COUNT_LOGITS,
+            .rows_max = 50,
+        };
+        expect_right(&f, &args, num_rows, vmt_arena_printf(t->arena, "mix %zu, room %u", i, room).ptr);
+        drop_buffers(&f);
+    }
+    close_fixture(&f);
+}
+
+/* What goes to the library: names of kernels in the order of their dispatch. */
+static void expect_kernels(fixture *f, const vmt_gpu_matmul_args *args, const char *want) {
+    vmt_gpu_program *program;
+    uint32_t counts[VMT_NUM_STEP_COUNTS] = {[VMT_COUNT_TOKENS] = args->rows_max};
+    const vmt_kernel *kernels[16];
+    char got[512] = "";
+    vmt_expect_eq(f->t, vmt_gpu_program_create(&program, f->gpu, NULL), VMT_OK);
+    vmt_expect_eq(f->t, vmt_gpu_matmul(program, args, NULL), VMT_OK);
+    uint32_t count = vmt_gpu_program_kernels(program, counts, kernels, VMT_COUNT(kernels));
+    vmt_expect(f->t, count <= VMT_COUNT(kernels));
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? " " : "", kernels[i]->name);
+    }
+    vmt_expect_str(f->t, got, want);
+    vmt_gpu_program_destroy(program);
+}
+
+#define PLAIN "matmul_tiled_f16_f16"
+#define MADE  "dequantize_q4_k_f16"
+
+static void knows_what_a_library_can(vmt_test *t) {
+    fixture f = open_library(t);
+    const vmt_gpu_matmul_args good = {
+        .weights = {new_weight(&f, 1, VMT_F16, 64, 256, 0), new_weight(&f, 16, VMT_F16, 64, 256, 0),
+                    new_weight(&f, 16, VMT_F16, 64, 256, 0)},
+        .num_weights = 1,
+        .type = VMT_F16,
+        .x = new_random(&f, VMT_F16, 32, 256, -1, 1),
+        .out = new_tensor(&f, VMT_F16, 32, 192),
+        .scratch = new_tensor(&f, VMT_F16, 1, 64 * 256),
+        .scale = 1,
+        .count = VMT_COUNT_TOKENS,
+        .rows_max = 17,
+    };
+    vmt_gpu_matmul_args args = good;
+    expect_kernels(&f, &args, PLAIN);
+    args.rows_max = 1;
+    expect_kernels(&f, &args, PLAIN);
+    args = good;
+    args.num_weights = 3; /* room for one at a time: the first is multiplied with the plain one */
+    expect_kernels(&f, &args, MADE " " PLAIN " " MADE " " PLAIN);
+    vmt_expect_eq(t, vmt_gpu_matmul_scratch_bytes(f.gpu, args.weights, 3, VMT_F16, 17), 2 * 64 * 256 * 2);
+    vmt_expect_eq(t, vmt_gpu_matmul_scratch_bytes(f.gpu, args.weights, 3, VMT_F16, 4), 0);
+    args.scratch = new_tensor(&f, VMT_F16, 1, 128 * 256);
+    expect_kernels(&f, &args, MADE " " MADE " " PLAIN);
+    args.rows_max = 4; /* few rows of weights that are not plain */
+    expect_kernels(&f, &args, "matmul_few_f16_f16 matmul_few_q4_k_f16");
+    args = good;
+    args.num_weights = 3;
+    args.scratch = (vmt_tensor){0};
+    expect_kernels(&f, &args, "matmul_tiled_f16_f16 matmul_tiled_q4_k_f16");
+    args = good;
+    args.weights[0] = good.weights[1];
+    vmt_gpu_distrust(f.gpu, vmt_kernel_find("dequantize_q4_k_f16"), "the test says so");
+    expect_kernels(&f, &args, "matmul_tiled_q4_k_f16");
+    close_fixture(&f);
+}
+
 static void counts_dispatches(vmt_test *t) {
     fixture f = open_fixture(t);
     vmt_gpu_program *program;
@@ -604,6 +733,9 @@ static const vmt_test_case cases[] = {
     {"adds_to_the_residual", adds_to_the_residual},
     {"fuses_the_norm", fuses_the_norm},
     {"products_are_those_of_mlx", products_are_those_of_mlx},
+    {"makes_every_format_plain", makes_every_format_plain},
+    {"mixes_what_a_library_multiplies", mixes_what_a_library_multiplies},
+    {"knows_what_a_library_can", knows_what_a_library_can},
     {"counts_dispatches", counts_dispatches},
     {"refuses_what_no_kernel_takes", refuses_what_no_kernel_takes},
     {"gathers_embeddings_of_every_format", gathers_embeddings_of_every_format},

@@ -18,10 +18,18 @@ static const struct symbol nvrtc_symbols[] = {
     VMT_NVRTC_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 };
+static const struct symbol cublaslt_symbols[] = {
+#define SYMBOL(name, field, args) {#name, offsetof(vmt_cublaslt_api, field)},
+    VMT_CUBLASLT_FUNCTIONS(SYMBOL)
+#undef SYMBOL
+};
 static const char *const driver_names[] = {"libcuda.so.1", NULL};
 /* The loader's own path first, then where the toolkit installs itself. */
 static const char *const nvrtc_names[] = {
     "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so", NULL,
+};
+static const char *const cublaslt_names[] = {
+    "libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", "/usr/local/cuda/lib64/libcublasLt.so", NULL,
 };
 
 static vmt_status load(void *api, const char *const *names, const struct symbol *symbols, size_t num_symbols,
@@ -47,4 +55,8 @@ vmt_status vmt_cuda_api_load(vmt_cuda_api *out, vmt_err *err) {
 
 vmt_status vmt_nvrtc_api_load(vmt_nvrtc_api *out, vmt_err *err) {
     return load(out, nvrtc_names, nvrtc_symbols, VMT_COUNT(nvrtc_symbols), err);
+}
+
+vmt_status vmt_cublaslt_api_load(vmt_cublaslt_api *out, vmt_err *err) {
+    return load(out, cublaslt_names, cublaslt_symbols, VMT_COUNT(cublaslt_symbols), err);
 }

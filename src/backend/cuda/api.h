@@ -1,5 +1,5 @@
-/* backend/cuda/api.h: what we use of NVIDIA's driver and of NVRTC, declared here and looked up at run time, so that
- * neither is needed to build or to start.  Names, types and values as in cuda.h and nvrtc.h. */
+/* backend/cuda/api.h: what we use of NVIDIA's driver, of NVRTC and of cuBLASLt, declared here and looked up at run
+ * time, so that none is needed to build or to start.  Names, types and values as in cuda.h, nvrtc.h and cublasLt.h. */
 #ifndef VMT_BACKEND_CUDA_API_H
 #define VMT_BACKEND_CUDA_API_H
 
@@ -18,11 +18,16 @@ typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct nvrtcProgram_st *nvrtcProgram;
 typedef int nvrtcResult;
+typedef struct cublasLtContext *cublasLtHandle_t;
+typedef struct cublasLtMatmulDesc *cublasLtMatmulDesc_t;
+typedef struct cublasLtMatrixLayout *cublasLtMatrixLayout_t;
+typedef struct cublasLtMatmulPreference *cublasLtMatmulPreference_t;
 
 enum {
     CUDA_SUCCESS = 0,
     CUDA_ERROR_OUT_OF_MEMORY = 2,
     CUDA_ERROR_NOT_READY = 600,
+    CUDA_ERROR_LAUNCH_FAILED = 719,
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
@@ -30,6 +35,21 @@ enum {
     CU_MEMHOSTALLOC_DEVICEMAP = 2,
     CU_STREAM_NON_BLOCKING = 1,
     CU_EVENT_DEFAULT = 0,
+    CU_STREAM_CAPTURE_MODE_RELAXED = 2,
+
+    CUBLAS_STATUS_SUCCESS = 0,
+    CUDA_R_32F = 0,
+    CUDA_R_16F = 2,
+    CUDA_R_16BF = 14,
+    CUBLAS_COMPUTE_32F = 68,
+    CUBLAS_OP_T = 1,
+    CUBLASLT_MATRIX_LAYOUT_COLS = 3,
+    CUBLASLT_MATMUL_DESC_TRANSA = 3,
+    CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = 1,
+    CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK = 3,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5, /* of B, C and D: the next three */
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES = 8,
+    CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2,
 };
 
 typedef struct CUDA_KERNEL_NODE_PARAMS {
@@ -42,6 +62,17 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     void *kern; /* CUkernel and CUcontext: NULL, as func is given */
     CUcontext ctx;
 } CUDA_KERNEL_NODE_PARAMS; /* version 2, of CUDA 12 */
+
+typedef struct cublasLtMatmulAlgo_t {
+    uint64_t data[8];
+} cublasLtMatmulAlgo_t;
+typedef struct cublasLtMatmulHeuristicResult_t {
+    cublasLtMatmulAlgo_t algo;
+    size_t workspaceSize;
+    int state; /* CUBLAS_STATUS_SUCCESS: the rest is valid */
+    float wavesCount;
+    int reserved[4];
+} cublasLtMatmulHeuristicResult_t;
 
 /* X(name in the library, our field, arguments) */
 #define VMT_CUDA_DRIVER_FUNCTIONS(X)                                                                             \
@@ -71,6 +102,8 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     X(cuStreamCreate, stream_create, (CUstream * stream, unsigned flags))                                        \
     X(cuStreamDestroy_v2, stream_destroy, (CUstream stream))                                                     \
     X(cuStreamSynchronize, stream_synchronize, (CUstream stream))                                                \
+    X(cuStreamBeginCapture_v2, stream_begin_capture, (CUstream stream, int mode))                                \
+    X(cuStreamEndCapture, stream_end_capture, (CUstream stream, CUgraph * graph))                                \
     X(cuEventCreate, event_create, (CUevent * event, unsigned flags))                                            \
     X(cuEventDestroy_v2, event_destroy, (CUevent event))                                                         \
     X(cuEventRecord, event_record, (CUevent event, CUstream stream))                                             \
@@ -101,6 +134,32 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     X(nvrtcGetProgramLogSize, get_log_size, (nvrtcProgram program, size_t *bytes))                                \
     X(nvrtcGetProgramLog, get_log, (nvrtcProgram program, char *log))
 
+#define VMT_CUBLASLT_FUNCTIONS(X)                                                                              \
+    X(cublasLtCreate, create, (cublasLtHandle_t * handle))                                                     \
+    X(cublasLtDestroy, destroy, (cublasLtHandle_t handle))                                                     \
+    X(cublasLtMatmulDescCreate, desc_create, (cublasLtMatmulDesc_t * desc, int compute_type, int scale_type))  \
+    X(cublasLtMatmulDescDestroy, desc_destroy, (cublasLtMatmulDesc_t desc))                                    \
+    X(cublasLtMatmulDescSetAttribute, desc_set,                                                                \
+      (cublasLtMatmulDesc_t desc, int name, const void *value, size_t bytes))                                  \
+    X(cublasLtMatrixLayoutCreate, layout_create,                                                               \
+      (cublasLtMatrixLayout_t * layout, int type, uint64_t rows, uint64_t cols, int64_t stride))               \
+    X(cublasLtMatrixLayoutDestroy, layout_destroy, (cublasLtMatrixLayout_t layout))                            \
+    X(cublasLtMatrixLayoutSetAttribute, layout_set,                                                            \
+      (cublasLtMatrixLayout_t layout, int name, const void *value, size_t bytes))                              \
+    X(cublasLtMatmulPreferenceCreate, preference_create, (cublasLtMatmulPreference_t * preference))            \
+    X(cublasLtMatmulPreferenceDestroy, preference_destroy, (cublasLtMatmulPreference_t preference))            \
+    X(cublasLtMatmulPreferenceSetAttribute, preference_set,                                                    \
+      (cublasLtMatmulPreference_t preference, int name, const void *value, size_t bytes))                      \
+    X(cublasLtMatmulAlgoGetHeuristic, get_heuristic,                                                           \
+      (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, \
+       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int num_max, \
+       cublasLtMatmulHeuristicResult_t *results, int *num_results))                                            \
+    X(cublasLtMatmul, matmul,                                                                                  \
+      (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,                   \
+       cublasLtMatrixLayout_t a_layout, const void *b, cublasLtMatrixLayout_t b_layout, const void *beta,      \
+       const void *c, cublasLtMatrixLayout_t c_layout, void *d, cublasLtMatrixLayout_t d_layout,               \
+       const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes, CUstream stream))
+
 typedef struct vmt_cuda_api {
     void *library;
 #define VMT_FIELD(name, field, args) int(*field) args;
@@ -115,8 +174,16 @@ typedef struct vmt_nvrtc_api {
 #undef VMT_FIELD
 } vmt_nvrtc_api;
 
+typedef struct vmt_cublaslt_api {
+    void *library;
+#define VMT_FIELD(name, field, args) int(*field) args;
+    VMT_CUBLASLT_FUNCTIONS(VMT_FIELD)
+#undef VMT_FIELD
+} vmt_cublaslt_api;
+
 /* VMT_E_UNSUPPORTED: the library, or a function of it, is not there. */
 vmt_status vmt_cuda_api_load(vmt_cuda_api *out, vmt_err *err);
 vmt_status vmt_nvrtc_api_load(vmt_nvrtc_api *out, vmt_err *err);
+vmt_status vmt_cublaslt_api_load(vmt_cublaslt_api *out, vmt_err *err);
 
 #endif

@@ -1,6 +1,7 @@
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/compile.h"
 #include "backend/cuda/stream.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ struct cuda_gpu {
     CUcontext context;
     vmt_cuda_compiler *compiler;
     vmt_cuda_stream *stream;
+    vmt_cublaslt_api cublaslt;
+    vmt_cuda_gemm *gemm; /* NULL: there is no cuBLASLt */
     struct pipeline *pipelines;
 };
 
@@ -24,6 +27,7 @@ struct pipeline {
     vmt_gpu_pipeline base;
     CUmodule module;
     CUfunction function;
+    vmt_cuda_gemm *gemm; /* if the library has this product */
     struct pipeline *next;
 };
 
@@ -125,6 +129,7 @@ static vmt_status cuda_pipeline(vmt_gpu *gpu, const vmt_kernel *kernel, vmt_gpu_
     struct pipeline *p = calloc(1, sizeof *p);
     if (p == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for kernel %s", kernel->name);
     p->base.kernel = kernel;
+    if (vmt_cuda_gemm_knows(kernel)) p->gemm = c->gemm;
     vmt_buf cubin;
     vmt_buf_init(&cubin, 0);
     vmt_status status = vmt_cuda_compile(c->compiler, kernel, &cubin, err);
@@ -155,6 +160,7 @@ static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     if (launch == NULL) return;
     launch->function = ((struct pipeline *)d->pipeline)->function;
     launch->kernel = kernel;
+    launch->gemm = ((struct pipeline *)d->pipeline)->gemm;
     memcpy(launch->grid, d->grid, sizeof launch->grid);
     if (kernel->args_bytes > 0) memcpy(launch->args, d->args, kernel->args_bytes);
     for (uint32_t i = 0; i < kernel->num_buffers; i++) {
@@ -187,6 +193,7 @@ static void cuda_close(vmt_gpu *gpu) {
     struct cuda_gpu *c = cuda_of(gpu);
     if (c->context != NULL && enter(c, NULL) == VMT_OK) {
         vmt_cuda_stream_destroy(c->stream);
+        vmt_cuda_gemm_destroy(c->gemm);
         for (struct pipeline *p = c->pipelines; p != NULL; p = p->next) c->api.module_unload(p->module);
     }
     while (c->pipelines != NULL) {
@@ -248,6 +255,15 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
     return VMT_OK;
 }
 
+/* Without the library its kernels run: slower, and right. */
+static void find_gemm(struct cuda_gpu *c) {
+    vmt_err why = {0};
+    vmt_status status = vmt_cublaslt_api_load(&c->cublaslt, &why);
+    if (status == VMT_OK) status = vmt_cuda_gemm_create(&c->gemm, &c->api, &c->cublaslt, &why);
+    c->base.caps.has_gemm = status == VMT_OK;
+    if (status != VMT_OK) vmt_log_info("event=no_cublaslt reason=\"%s\"", why.msg);
+}
+
 vmt_status vmt_cuda_gpu_open(vmt_gpu **out, const vmt_cuda_config *config, vmt_err *err) {
     static const vmt_cuda_config plain;
     uint32_t capability = 0;
@@ -265,6 +281,7 @@ vmt_status vmt_cuda_gpu_open(vmt_gpu **out, const vmt_cuda_config *config, vmt_e
         cuda_close(&c->base);
         return status;
     }
+    if (!config->is_without_library) find_gemm(c);
     *out = &c->base;
     return VMT_OK;
 }

@@ -11,6 +11,7 @@
 typedef struct vmt_cuda_config {
     const char *cache_dir; /* an existing folder for compiled kernels; NULL: compile each time */
     uint32_t device_idx;
+    bool is_without_library; /* kernels multiply what cuBLASLt could */
 } vmt_cuda_config;
 
 /* config NULL: all zero.  VMT_E_UNSUPPORTED: no driver, no card, or one older than compute capability 8.0. */

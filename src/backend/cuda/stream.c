@@ -27,6 +27,7 @@ struct command_buffer {
 struct graph {
     vmt_hash128 hash;
     CUgraphExec exec; /* NULL: seen once */
+    bool is_refused;  /* can't be made */
     uint64_t last_used;
 };
 
@@ -100,6 +101,13 @@ static void params_of(vmt_cuda_launch *launch, void **params) {
 }
 
 static CUresult launch_one(vmt_cuda_stream *s, vmt_cuda_launch *launch) {
+    if (launch->gemm != NULL) {
+        bool is_done;
+        const vmt_matmul_kargs *args = (const vmt_matmul_kargs *)(const void *)launch->args;
+        CUresult result =
+            vmt_cuda_gemm_run(launch->gemm, launch->kernel, launch->buffers, args, s->stream, &is_done);
+        if (is_done || result != CUDA_SUCCESS) return result;
+    }
     void *params[VMT_GPU_BUFFERS_MAX + 1];
     params_of(launch, params);
     return s->api->launch_kernel(launch->function, launch->grid[0], launch->grid[1], launch->grid[2],
@@ -166,6 +174,25 @@ static CUresult make_graph(vmt_cuda_stream *s, struct command_buffer *c, CUgraph
     return result;
 }
 
+/* A library's calls become nodes only as the stream sees them: one after the other. */
+static CUresult capture_graph(vmt_cuda_stream *s, struct command_buffer *c, CUgraphExec *out) {
+    CUgraph graph = NULL;
+    CUresult result = s->api->stream_begin_capture(s->stream, CU_STREAM_CAPTURE_MODE_RELAXED);
+    if (result != CUDA_SUCCESS) return result;
+    result = launch_all(s, c);
+    CUresult ended = s->api->stream_end_capture(s->stream, &graph);
+    if (result == CUDA_SUCCESS) result = ended;
+    if (result == CUDA_SUCCESS) result = s->api->graph_instantiate(out, graph, 0);
+    if (graph != NULL) s->api->graph_destroy(graph);
+    return result;
+}
+
+static bool has_gemm(const struct command_buffer *c) {
+    uint32_t i = 0;
+    while (i < c->num_launches && c->launches[i].gemm == NULL) i++;
+    return i < c->num_launches;
+}
+
 static vmt_hash128 hash_launches(vmt_cuda_stream *s, const struct command_buffer *c) {
     vmt_buf_clear(&s->key);
     for (uint32_t i = 0; i < c->num_launches; i++) {
@@ -208,10 +235,13 @@ static CUresult submit(vmt_cuda_stream *s, struct command_buffer *c) {
     bool is_known = graph->last_used > 0;
     graph->last_used = s->num_committed + 1;
     if (!is_known) return launch_all(s, c);
-    if (graph->exec == NULL) {
+    if (graph->exec == NULL && !graph->is_refused && has_gemm(c)) {
+        graph->is_refused = capture_graph(s, c, &graph->exec) != CUDA_SUCCESS;
+    } else if (graph->exec == NULL && !graph->is_refused) {
         CUresult result = make_graph(s, c, &graph->exec);
         if (result != CUDA_SUCCESS) return result;
     }
+    if (graph->is_refused) return launch_all(s, c);
     return s->api->graph_launch(graph->exec, s->stream);
 }
 

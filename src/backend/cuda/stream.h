@@ -2,12 +2,13 @@
 #ifndef VMT_BACKEND_CUDA_STREAM_H
 #define VMT_BACKEND_CUDA_STREAM_H
 
-#include "backend/cuda/api.h"
+#include "backend/cuda/gemm.h"
 #include "backend/gpu.h"
 
 typedef struct vmt_cuda_launch {
     CUfunction function;
     const vmt_kernel *kernel;
+    vmt_cuda_gemm *gemm; /* does it in the kernel's place where it can; NULL: the kernel does */
     CUdeviceptr buffers[VMT_GPU_BUFFERS_MAX];
     _Alignas(16) uint8_t args[VMT_GPU_ARGS_MAX];
     uint32_t grid[3];

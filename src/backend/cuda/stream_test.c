@@ -18,7 +18,8 @@ static struct notes {
     uint64_t num_events_done; /* recorded end events up to this one are done */
     uint64_t num_recorded;
     int next_result; /* of the next launch */
-    int num_alive;   /* handles of all kinds */
+    bool capture_fails;
+    int num_alive; /* handles of all kinds */
     uintptr_t next_handle;
 } notes;
 
@@ -131,6 +132,16 @@ static int fake_graph_launch(CUgraphExec exec, CUstream stream) {
     note("G ");
     return 0;
 }
+/* While a stream is captured launches are noted as ever, between brackets. */
+static int fake_begin_capture(CUstream stream, int mode) {
+    note("[ ");
+    return 0;
+}
+static int fake_end_capture(CUstream stream, CUgraph *graph) {
+    note("] ");
+    *graph = notes.capture_fails ? NULL : handle();
+    return notes.capture_fails ? 901 : 0; /* the capture was invalidated */
+}
 static int fake_error_name(CUresult result, const char **name) {
     *name = result == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_OTHER";
     return 0;
@@ -141,6 +152,8 @@ static const vmt_cuda_api api = {
     .stream_create = fake_stream_create,
     .stream_destroy = fake_stream_destroy,
     .stream_synchronize = fake_stream_synchronize,
+    .stream_begin_capture = fake_begin_capture,
+    .stream_end_capture = fake_end_capture,
     .event_create = fake_event_create,
     .event_destroy = fake_event_destroy,
     .event_record = fake_event_record,
@@ -156,6 +169,93 @@ static const vmt_cuda_api api = {
     .get_error_name = fake_error_name,
 };
 static const vmt_kernel kernel = {.name = "fake", .threads = 64, .num_buffers = 1, .args_bytes = 4};
+
+/* ---- a library that says "M" for a product */
+
+static int fake_make(void **out) {
+    *out = handle();
+    return 0;
+}
+static int fake_drop(void *made) {
+    notes.num_alive--;
+    return 0;
+}
+static int fake_lt_create(cublasLtHandle_t *out) {
+    return fake_make((void **)out);
+}
+static int fake_lt_destroy(cublasLtHandle_t made) {
+    return fake_drop(made);
+}
+static int fake_desc_create(cublasLtMatmulDesc_t *out, int compute_type, int scale_type) {
+    return fake_make((void **)out);
+}
+static int fake_desc_destroy(cublasLtMatmulDesc_t made) {
+    return fake_drop(made);
+}
+static int fake_desc_set(cublasLtMatmulDesc_t desc, int name, const void *value, size_t bytes) {
+    return 0;
+}
+static int fake_layout_create(cublasLtMatrixLayout_t *out, int type, uint64_t rows, uint64_t cols,
+                              int64_t stride) {
+    return fake_make((void **)out);
+}
+static int fake_layout_destroy(cublasLtMatrixLayout_t made) {
+    return fake_drop(made);
+}
+static int fake_layout_set(cublasLtMatrixLayout_t layout, int name, const void *value, size_t bytes) {
+    return 0;
+}
+static int fake_preference_create(cublasLtMatmulPreference_t *out) {
+    return fake_make((void **)out);
+}
+static int fake_preference_destroy(cublasLtMatmulPreference_t made) {
+    return fake_drop(made);
+}
+static int fake_preference_set(cublasLtMatmulPreference_t preference, int name, const void *value, size_t bytes) {
+    return 0;
+}
+static int fake_heuristic(cublasLtHandle_t lt, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                          cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                          cublasLtMatmulPreference_t preference, int num_max, cublasLtMatmulHeuristicResult_t *out,
+                          int *num_results) {
+    *num_results = 1;
+    return 0;
+}
+static int fake_matmul(cublasLtHandle_t lt, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
+                       cublasLtMatrixLayout_t al, const void *b, cublasLtMatrixLayout_t bl, const void *beta,
+                       const void *c, cublasLtMatrixLayout_t cl, void *d, cublasLtMatrixLayout_t dl,
+                       const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes,
+                       CUstream stream) {
+    note("M ");
+    return 0;
+}
+static int fake_mem_alloc(CUdeviceptr *at, size_t bytes) {
+    *at = (uintptr_t)handle();
+    return 0;
+}
+static int fake_mem_free(CUdeviceptr at) {
+    notes.num_alive--;
+    return 0;
+}
+
+static const vmt_cublaslt_api library = {
+    .create = fake_lt_create,
+    .destroy = fake_lt_destroy,
+    .desc_create = fake_desc_create,
+    .desc_destroy = fake_desc_destroy,
+    .desc_set = fake_desc_set,
+    .layout_create = fake_layout_create,
+    .layout_destroy = fake_layout_destroy,
+    .layout_set = fake_layout_set,
+    .preference_create = fake_preference_create,
+    .preference_destroy = fake_preference_destroy,
+    .preference_set = fake_preference_set,
+    .get_heuristic = fake_heuristic,
+    .matmul = fake_matmul,
+};
+static const vmt_cuda_api memory = {.mem_alloc = fake_mem_alloc, .mem_free = fake_mem_free};
+
+static vmt_cuda_gemm *gemm; /* of launches of kernel 5; NULL: the kernel does it */
 
 /* ---- tests */
 
@@ -184,6 +284,10 @@ static uint64_t commit(vmt_test *t, vmt_cuda_stream *s, const char *kernels, uin
         launch->grid[1] = 2;
         launch->grid[2] = 1;
         memcpy(launch->args, &arg, sizeof arg);
+        if (*at == '5' && gemm != NULL) {
+            launch->gemm = gemm;
+            memcpy(launch->args, &(vmt_matmul_kargs){.num_rows = arg, .rows_0 = 8}, sizeof(vmt_matmul_kargs));
+        }
     }
     vmt_expect_eq(t, vmt_cuda_stream_commit(s, &ticket, NULL), VMT_OK);
     return ticket;
@@ -219,6 +323,30 @@ static void what_repeats_becomes_a_graph(vmt_test *t) {
     commit(t, s, kernels, 1);
     vmt_expect_str(t, taken(), "G ");
     vmt_cuda_stream_destroy(s);
+    vmt_expect_eq(t, notes.num_alive, 0);
+}
+
+/* With a library's calls among them launches are captured, one after the other; where that fails they go as before. */
+static void what_a_library_does_is_captured(vmt_test *t) {
+    vmt_cuda_stream *s = start(t);
+    notes.num_events_done = UINT64_MAX - 1;
+    vmt_expect_eq(t, vmt_cuda_gemm_create(&gemm, &memory, &library, NULL), VMT_OK);
+    commit(t, s, "12|5|34", 1);
+    vmt_expect_str(t, taken(), "L1:1 L2:1 M L3:1 L4:1 ");
+    commit(t, s, "12|5|34", 1);
+    vmt_expect_str(t, taken(), "[ L1:1 L2:1 M L3:1 L4:1 ] G ");
+    commit(t, s, "12|5|34", 1);
+    vmt_expect_str(t, taken(), "G ");
+    commit(t, s, "55|55", 2);
+    notes.capture_fails = true;
+    taken();
+    commit(t, s, "55|55", 2);
+    vmt_expect_str(t, taken(), "[ M M M M ] M M M M ");
+    commit(t, s, "55|55", 2);
+    vmt_expect_str(t, taken(), "M M M M ");
+    vmt_cuda_stream_destroy(s);
+    vmt_cuda_gemm_destroy(gemm);
+    gemm = NULL;
     vmt_expect_eq(t, notes.num_alive, 0);
 }
 
@@ -290,6 +418,7 @@ static void the_queue_has_an_end(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"nothing_runs_before_commit", nothing_runs_before_commit},
     {"what_repeats_becomes_a_graph", what_repeats_becomes_a_graph},
+    {"what_a_library_does_is_captured", what_a_library_does_is_captured},
     {"old_graphs_make_room", old_graphs_make_room},
     {"waits_are_bounded", waits_are_bounded},
     {"a_failure_is_named_and_stays", a_failure_is_named_and_stays},
