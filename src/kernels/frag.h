@@ -46,6 +46,12 @@ METAL_FUNC void frag_set(thread frag_c &c, uint i, float value) {
 template <typename T> METAL_FUNC void frag_set(thread frag_a<T> &a, uint i, T value) {
     reinterpret_cast<thread vec<T, 2> &>(a.m[i >> 1].thread_elements())[i & 1] = value;
 }
+/* Elements i and i + 1, i even: neighbours in a row. */
+template <typename T> METAL_FUNC void frag_set2(thread frag_a<T> &a, uint i, float x, float y) {
+    thread vec<T, 2> &pair = reinterpret_cast<thread vec<T, 2> &>(a.m[i >> 1].thread_elements());
+    pair.x = T(x);
+    pair.y = T(y);
+}
 METAL_FUNC void frag_fill(thread frag_c &c, float value) {
 #pragma unroll
     for (uint i = 0; i < 8; i++) frag_set(c, i, value);

@@ -35,30 +35,6 @@ METAL_FUNC matmul_block matmul_find_block(constant vmt_matmul_kargs &args, uint 
     return b;
 }
 
-/* The segment's values of one row of x; with a norm times its weight, and the squares go to *squares. */
-template <typename F, typename T>
-METAL_FUNC void matmul_load_x(constant vmt_matmul_kargs &args, const device T *x, const device float *hidden,
-                              const device float *norm_weight, ulong row_base, uint segment, thread float *values,
-                              thread float *squares) {
-    uint column = F::column(segment);
-    if ((args.flags & VMT_MATMUL_HAS_NORM) != 0) {
-#pragma unroll
-        for (uint i = 0; i < F::VALUES; i += 4) {
-            float4 h = load4(hidden + row_base + column + F::at(i)), w = load4(norm_weight + column + F::at(i));
-            for (uint j = 0; j < 4; j++) {
-                *squares = fma(h[j], h[j], *squares);
-                values[i + j] = h[j] * w[j];
-            }
-        }
-    } else {
-#pragma unroll
-        for (uint i = 0; i < F::VALUES; i += 4) {
-            float4 v = load4(x + row_base + column + F::at(i));
-            for (uint j = 0; j < 4; j++) values[i + j] = v[j];
-        }
-    }
-}
-
 METAL_FUNC float matmul_norm_scale(constant vmt_matmul_kargs &args, float squares) {
     return (args.flags & VMT_MATMUL_HAS_NORM) != 0 ? precise::rsqrt(squares / float(args.cols) + args.norm_eps)
                                                    : 1.0f;

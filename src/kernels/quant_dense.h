@@ -5,24 +5,34 @@
 #include "kernels/load.h"
 
 template <typename W> struct quant_dense {
-    enum { VALUES = 8, PARTS = 1, HAS_BIAS = 0 };
+    enum { VALUES = 8, WORDS = 2 * sizeof(W), PARTS = 1, HAS_BIAS = 0, HAS_ZERO = 0 };
     const device W *row;
-    uint cols;
+    uint cols, stride;
 
     void open(const device uchar *data, const device uchar *, const device uchar *, ulong row_idx, uint row_bytes,
               uint num_cols, uint) {
         row = (const device W *)(data + row_idx * row_bytes);
         cols = num_cols;
+        stride = row_bytes / uint(sizeof(W));
     }
     static uint column(uint segment) { return segment * 8; }
     static uint at(uint i) { return i; }
     static float factor(uint) { return 1.0f; }
-    void raw(uint segment, thread float *q, thread float *scale, thread float *bias) const {
-        float4 a = load4(row + segment * 8), b = load4(row + segment * 8 + 4);
-        for (uint i = 0; i < 4; i++) {
-            q[i] = a[i];
-            q[i + 4] = b[i];
+    static float zero(uint) { return 0.0f; }
+    void load(uint r, uint segment, thread uint *w) const {
+        const device uint2 *p = (const device uint2 *)(row + (r * stride + segment * 8));
+#pragma unroll
+        for (uint i = 0; i < WORDS / 2; i++) {
+            uint2 v = p[i];
+            w[2 * i] = v.x;
+            w[2 * i + 1] = v.y;
         }
+    }
+    static void decode(uint, uint2, const thread uint *w, thread float *q, thread float *scale,
+                       thread float *bias) {
+#pragma unroll
+        for (uint i = 0; i < 8; i++)
+            q[i] = element<W>::of_bits(sizeof(W) == 4 ? w[i] : i % 2 == 0 ? w[i / 2] & 0xffffu : w[i / 2] >> 16);
         scale[0] = 1.0f;
         bias[0] = 0.0f;
     }

@@ -6,7 +6,7 @@
 #include "kernels/load.h"
 
 /* The 6-bit scales and mins of sub-blocks 2 * pair (low byte) and 2 * pair + 1 (second byte) out of 12 bytes. */
-METAL_FUNC void k_scales(const device uint *packed, uint pair, thread uint *scales, thread uint *mins) {
+METAL_FUNC void k_scales(const thread uint *packed, uint pair, thread uint *scales, thread uint *mins) {
     uint shift = pair % 2 * 16;
     uint a = packed[0] >> shift, b = packed[1] >> shift, c = packed[2] >> shift;
     bool is_low = pair < 2;
@@ -14,40 +14,74 @@ METAL_FUNC void k_scales(const device uint *packed, uint pair, thread uint *scal
     *mins = is_low ? b & 0x3f3fu : (c >> 4 & 0x0f0fu) | (b >> 2 & 0x3030u);
 }
 
-/* Q4_K, Q5_K.  A segment is 8 bytes of quants: 8 elements of an even sub-block and the same 8 of the next. */
-template <bool IS_FIVE> struct quant_km {
-    enum { VALUES = 16, PARTS = 2, HAS_BIAS = 1, HIGH = 16, QUANTS = IS_FIVE ? 48 : 16, BLOCK = QUANTS + 128 };
+/* Q4_K, Q5_K.  A segment is 16 bytes of quants: 16 elements of an even sub-block and the same 16 of the next. */
+template <bool IS_FIVE, typename T> struct quant_km {
+    enum {
+        VALUES = 32,
+        WORDS = IS_FIVE ? 12 : 8,
+        PARTS = 2,
+        HAS_BIAS = 1,
+        HAS_ZERO = !IS_FIVE,
+        HIGH = 16,
+        QUANTS = IS_FIVE ? 48 : 16,
+        BLOCK = QUANTS + 128
+    };
     const device uchar *row;
+    uint stride;
 
     void open(const device uchar *data, const device uchar *, const device uchar *, ulong row_idx, uint row_bytes,
               uint, uint) {
         row = data + row_idx * row_bytes;
+        stride = row_bytes;
     }
-    static uint column(uint segment) { return segment / 4 * 64 + segment % 4 * 8; }
-    static uint at(uint i) { return i < 8 ? i : i + 24; }
-    static float factor(uint i) { return power_down(i % 4 * 8 + (i < 8 || IS_FIVE ? 0 : 4)); }
+    static uint column(uint segment) { return segment / 8 * 256 + segment % 8 / 2 * 64 + segment % 2 * 16; }
+    static uint at(uint i) { return i < 16 ? i : i + 16; }
+    static uint nibble(uint i) { return i % 4 * 2 + i / 16; }
+    static float factor(uint i) { return IS_FIVE ? power_down(i % 4 * 8) : nibbles<T>::factor(nibble(i)); }
+    static float zero(uint i) { return IS_FIVE ? 0.0f : nibbles<T>::zero(nibble(i)); }
 
-    void raw(uint segment, thread float *q, thread float *scale, thread float *bias) const {
-        const device uchar *block = row + segment / 16 * BLOCK;
-        const device uint *head = (const device uint *)block;
-        uint pair = segment / 4 % 4, offset = segment % 4 * 8, scales, mins;
-        k_scales(head + 1, pair, &scales, &mins);
-        float d = half_of_bits(ushort(head[0])), dmin = half_of_bits(ushort(head[0] >> 16));
+    static void put(thread uint *w, uint4 v) {
+        w[0] = v.x;
+        w[1] = v.y;
+        w[2] = v.z;
+        w[3] = v.w;
+    }
+    /* w: the head, 16 bytes of quants, and of fifth bits. */
+    void load(uint r, uint segment, thread uint *w) const {
+        const device uchar *block = row + (r * stride + segment / 8 * BLOCK);
+        put(w, *(const device uint4 *)block);
+        put(w + 4, *(const device uint4 *)(block + QUANTS + segment % 8 * 16));
+        if (IS_FIVE) put(w + (IS_FIVE ? 8 : 0), *(const device uint4 *)(block + HIGH + segment % 2 * 16));
+    }
+    static void decode(uint segment, uint2 exponents, const thread uint *w, thread float *q, thread float *scale,
+                       thread float *bias) {
+        uint pair = segment / 2 % 4, scales, mins;
+        uint packed[3] = {w[1], w[2], w[3]};
+        k_scales(packed, pair, &scales, &mins);
+        float d = half_of_bits(ushort(w[0])), dmin = -half_of_bits(ushort(w[0] >> 16));
         scale[0] = d * float(scales & 63u);
         scale[1] = d * float(scales >> 8 & 63u);
-        bias[0] = -dmin * float(mins & 63u);
-        bias[1] = -dmin * float(mins >> 8 & 63u);
-        uint2 quants = *(const device uint2 *)(block + QUANTS + pair * 32 + offset);
-        uint2 high = IS_FIVE ? *(const device uint2 *)(block + HIGH + offset) : quants;
+        bias[0] = dmin * float(mins & 63u);
+        bias[1] = dmin * float(mins >> 8 & 63u);
 #pragma unroll
-        for (uint j = 0; j < 2; j++) {
-            uint w = j == 0 ? quants.x : quants.y, h = (j == 0 ? high.x : high.y) >> pair * 2;
-            uint low_word = IS_FIVE ? (w & 0x0f0f0f0fu) | (h & 0x01010101u) << 4 : w & 0x0f0f0f0fu;
-            uint high_word = IS_FIVE ? (w >> 4 & 0x0f0f0f0fu) | (h >> 1 & 0x01010101u) << 4 : w & 0xf0f0f0f0u;
+        for (uint j = 0; j < 4; j++) {
+            if (IS_FIVE) {
+                uint high_bits = w[(IS_FIVE ? 8 : 0) + j] >> pair * 2;
+                uint low = (w[4 + j] & 0x0f0f0f0fu) | (high_bits & 0x01010101u) << 4;
+                uint high = (w[4 + j] >> 4 & 0x0f0f0f0fu) | (high_bits >> 1 & 0x01010101u) << 4;
 #pragma unroll
-            for (uint b = 0; b < 4; b++) {
-                q[4 * j + b] = float(low_word & 0xffu << 8 * b);
-                q[4 * j + b + 8] = float(high_word & 0xffu << 8 * b);
+                for (uint b = 0; b < 4; b++) {
+                    q[4 * j + b] = float(low & 0xffu << 8 * b);
+                    q[4 * j + b + 16] = float(high & 0xffu << 8 * b);
+                }
+            } else {
+                float both[8];
+                nibbles<T>::decode(w[4 + j], exponents, both);
+#pragma unroll
+                for (uint b = 0; b < 4; b++) {
+                    q[4 * j + b] = both[2 * b];
+                    q[4 * j + b + 16] = both[2 * b + 1];
+                }
             }
         }
     }
@@ -55,7 +89,8 @@ template <bool IS_FIVE> struct quant_km {
         const device uchar *block = row + column / 256 * BLOCK;
         const device uint *head = (const device uint *)block;
         uint sub = column / 32 % 8, offset = column % 32, scales, mins;
-        k_scales(head + 1, sub / 2, &scales, &mins);
+        uint packed[3] = {head[1], head[2], head[3]};
+        k_scales(packed, sub / 2, &scales, &mins);
         float scale = half_of_bits(ushort(head[0])) * float(scales >> sub % 2 * 8 & 63u);
         float bias = -half_of_bits(ushort(head[0] >> 16)) * float(mins >> sub % 2 * 8 & 63u);
         const device uint *quants = (const device uint *)(block + QUANTS + sub / 2 * 32 + offset);
@@ -69,44 +104,72 @@ template <bool IS_FIVE> struct quant_km {
     }
 };
 
-template <typename T> using quant_q4_k = quant_km<false>;
-template <typename T> using quant_q5_k = quant_km<true>;
+template <typename T> using quant_q4_k = quant_km<false, T>;
+template <typename T> using quant_q5_k = quant_km<true, T>;
 
-/* A segment is the 4 elements at one offset of each of a half's 4 quarters: every byte is read once. */
+/* A segment is the 8 elements at one offset of each of a half's 4 quarters: every byte is read once. */
 template <typename T> struct quant_q6_k {
-    enum { VALUES = 16, PARTS = 4, HAS_BIAS = 1, HIGH = 128, SCALES = 192, D = 208, BLOCK = 210 };
-    const device uchar *row;
+    enum {
+        VALUES = 32,
+        WORDS = 9,
+        PARTS = 4,
+        HAS_BIAS = 0,
+        HAS_ZERO = 1,
+        HIGH = 128,
+        SCALES = 192,
+        D = 208,
+        BLOCK = 210
+    };
+    const device uchar *row; /* to the word below */
+    uint begin, stride;      /* begin: of the row in its word */
 
     void open(const device uchar *data, const device uchar *, const device uchar *, ulong row_idx, uint row_bytes,
               uint, uint) {
-        row = data + row_idx * row_bytes;
+        ulong at = row_idx * row_bytes;
+        row = data + (at & ~ulong(3));
+        begin = uint(at & 3);
+        stride = row_bytes;
     }
-    static uint column(uint segment) { return segment / 8 * 128 + segment % 8 * 4; }
-    static uint at(uint i) { return i / 4 * 32 + i % 4; }
+    static uint column(uint segment) { return segment / 4 * 128 + segment % 4 * 8; }
+    static uint at(uint i) { return i / 8 * 32 + i % 8; }
     static float factor(uint i) { return power_down(i % 4 * 8); }
+    static float zero(uint) { return 32.0f; }
 
     static uint word_at(const device uchar *p) {
         const device ushort *halves = (const device ushort *)p;
         return uint(halves[0]) | uint(halves[1]) << 16;
     }
-    void raw(uint segment, thread float *q, thread float *scale, thread float *bias) const {
-        const device uchar *block = row + segment / 16 * BLOCK;
-        uint half_idx = segment / 8 % 2, offset = segment % 8 * 4;
-        uint a = word_at(block + half_idx * 64 + offset), b = word_at(block + half_idx * 64 + 32 + offset);
-        uint high = word_at(block + HIGH + half_idx * 32 + offset);
-        const device char *scales = (const device char *)(block + SCALES + half_idx * 8 + offset / 16);
-        float d = half_of_bits(*(const device ushort *)(block + D));
+    /* w: d, the half's 8 scales, 8 bytes of the first quarter and the third, 8 of the second and the fourth, their
+     * high bits. */
+    void load(uint r, uint segment, thread uint *w) const {
+        uint block = begin + r * stride + segment / 8 * BLOCK, half_idx = segment / 4 % 2,
+             offset = segment % 4 * 8;
+        w[0] = *(const device ushort *)(row + block + D);
+        load_words<2>(row, block + SCALES + half_idx * 8, w + 1);
+        load_words<2>(row, block + half_idx * 64 + offset, w + 3);
+        load_words<2>(row, block + half_idx * 64 + 32 + offset, w + 5);
+        load_words<2>(row, block + HIGH + half_idx * 32 + offset, w + 7);
+    }
+    static void decode(uint segment, uint2, const thread uint *w, thread float *q, thread float *scale,
+                       thread float *bias) {
+        float d = half_of_bits(ushort(w[0]));
+        uint shift = segment % 4 / 2 * 8; /* scales are of 16 elements, the odd ones of every second 8 bytes */
 #pragma unroll
         for (uint t = 0; t < 4; t++) {
-            uint low = (t % 2 == 0 ? a : b) >> t / 2 * 4 & 0x0f0f0f0fu;
-            uint word = low | (high >> 2 * t & 0x03030303u) << 4;
-            scale[t] = d * float(scales[2 * t]);
-            bias[t] = -32.0f * scale[t];
-            for (uint i = 0; i < 4; i++) q[4 * t + i] = float(word & 0xffu << 8 * i);
+            uint scales = w[1 + t / 2] >> (t % 2 * 16) >> shift;
+            scale[t] = d * float(int(scales << 24) >> 24);
+            bias[t] = 0.0f;
+#pragma unroll
+            for (uint j = 0; j < 2; j++) {
+                uint low = w[(t % 2 == 0 ? 3 : 5) + j] >> t / 2 * 4 & 0x0f0f0f0fu, high = w[7 + j] >> 2 * t;
+                uint word = low | (high & 0x03030303u) << 4;
+#pragma unroll
+                for (uint i = 0; i < 4; i++) q[8 * t + 4 * j + i] = float(word & 0xffu << 8 * i);
+            }
         }
     }
     void run(uint column, thread float *w) const {
-        const device uchar *block = row + column / 256 * BLOCK;
+        const device uchar *block = row + (begin + column / 256 * BLOCK);
         uint half_idx = column / 128 % 2, quarter = column / 32 % 4, offset = column % 32;
         const device uchar *low = block + half_idx * 64 + quarter % 2 * 32 + offset;
         const device uchar *high = block + HIGH + half_idx * 32 + offset;

@@ -13,6 +13,7 @@
 
 #define ROWS       70u /* more than a tile's 64; with a bias and no multiple of 8 it stays with the kernels */
 #define COLS       256u
+#define LONG_COLS  1280u /* past VMT_MATVEC_NARROW_COLS */
 #define GROUP_SIZE 64u
 
 static const vmt_dtype types[] = {VMT_F32, VMT_F16, VMT_BF16};
@@ -83,13 +84,14 @@ static void fill_blocks(vmt_gpu_check_rig *rig, const struct format *f, const vm
     }
 }
 
-static vmt_gpu_weight make_weight(vmt_gpu_check_rig *rig, const struct format *f, vmt_dtype type) {
+static vmt_gpu_weight make_long_weight(vmt_gpu_check_rig *rig, const struct format *f, vmt_dtype type,
+                                       uint32_t cols) {
     vmt_gpu_weight w;
     if (vmt_gpu_type_name(f->dtype) != NULL) {
-        vmt_tensor data = vmt_gpu_check_random(rig, f->dtype, ROWS, COLS, -1, 1);
+        vmt_tensor data = vmt_gpu_check_random(rig, f->dtype, ROWS, cols, -1, 1);
         return vmt_matrix_of(&data);
     }
-    vmt_tensor data = vmt_gpu_check_zeros(rig, f->dtype, ROWS, f->bits ? COLS * f->bits / 32 : COLS);
+    vmt_tensor data = vmt_gpu_check_zeros(rig, f->dtype, ROWS, f->bits ? cols * f->bits / 32 : cols);
     if (f->bits == 0) {
         fill_blocks(rig, f, &data);
         return vmt_matrix_of(&data);
@@ -97,38 +99,48 @@ static vmt_gpu_weight make_weight(vmt_gpu_check_rig *rig, const struct format *f
     fill_bytes(rig, &data);
     vmt_status status;
     if (f->is_fp4) {
-        vmt_tensor scales = vmt_gpu_check_zeros(rig, VMT_U8, ROWS, COLS / 32);
-        for (uint32_t i = 0; i < ROWS * COLS / 32; i++) ((uint8_t *)vmt_tensor_data(&scales))[i] = exponent(rig);
+        vmt_tensor scales = vmt_gpu_check_zeros(rig, VMT_U8, ROWS, cols / 32);
+        for (uint32_t i = 0; i < ROWS * cols / 32; i++) ((uint8_t *)vmt_tensor_data(&scales))[i] = exponent(rig);
         status = vmt_matrix_of_mlx(&w, &data, &scales, NULL, f->bits, 32, NULL);
     } else {
         double greatest = (double)((1u << f->bits) - 1);
-        vmt_tensor scales = vmt_gpu_check_random(rig, type, ROWS, COLS / GROUP_SIZE, 1 / greatest, 3 / greatest);
-        vmt_tensor biases = vmt_gpu_check_random(rig, type, ROWS, COLS / GROUP_SIZE, -1.5, -0.5);
+        vmt_tensor scales = vmt_gpu_check_random(rig, type, ROWS, cols / GROUP_SIZE, 1 / greatest, 3 / greatest);
+        vmt_tensor biases = vmt_gpu_check_random(rig, type, ROWS, cols / GROUP_SIZE, -1.5, -0.5);
         status = vmt_matrix_of_mlx(&w, &data, &scales, &biases, f->bits, GROUP_SIZE, NULL);
     }
     VMT_ASSERT(status == VMT_OK);
     return w;
 }
 
+static vmt_gpu_weight make_weight(vmt_gpu_check_rig *rig, const struct format *f, vmt_dtype type) {
+    return make_long_weight(rig, f, type, COLS);
+}
+
 /* ---- matmul */
 
 static const struct {
     const char *name;
-    uint32_t num_rows;
-} regimes[] = {{"matvec", 1}, {"matmul_few", 5}, {"matmul_tiled", 40}};
+    uint32_t num_rows, cols;
+} regimes[] = {
+    {"matvec", 1, LONG_COLS},
+    {"matvec_narrow", 1, COLS},
+    {"matmul_few", 5, COLS},
+    {"matmul_tiled", 40, COLS},
+};
+#define NUM_REGIMES VMT_COUNT(regimes)
 
 static vmt_status run_matmul(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
-    uint32_t regime = variant % 3, num_rows = regimes[regime].num_rows;
-    vmt_dtype type = types[variant / 3 % NUM_TYPES];
-    const struct format *f = &formats[variant / 3 / NUM_TYPES];
+    uint32_t regime = variant % NUM_REGIMES, num_rows = regimes[regime].num_rows, cols = regimes[regime].cols;
+    vmt_dtype type = types[variant / NUM_REGIMES % NUM_TYPES];
+    const struct format *f = &formats[variant / NUM_REGIMES / NUM_TYPES];
     vmt_gpu_check_name(rig, "%s %s %s", regimes[regime].name, f->name, vmt_gpu_type_name(type));
     *is_wanted = vmt_gpu_check_wants_type(rig, type) && wants_format(rig, f);
     if (!*is_wanted) return VMT_OK;
     vmt_gpu_matmul_args args = {
-        .weights = {make_weight(rig, f, type)},
+        .weights = {make_long_weight(rig, f, type, cols)},
         .num_weights = 1,
         .type = type,
-        .x = vmt_gpu_check_random(rig, type, num_rows, COLS, -0.5, 0.5),
+        .x = vmt_gpu_check_random(rig, type, num_rows, cols, -0.5, 0.5),
         .bias = vmt_gpu_check_random(rig, VMT_F32, 1, ROWS, -3, 3),
         .kind = VMT_GPU_MATMUL_STORE,
         .scale = 1,
@@ -143,19 +155,19 @@ static vmt_status run_matmul(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_
         return vmt_fail(err, VMT_E_UNSUPPORTED, "kernel %s does not compile", kernel);
     }
     vmt_gpu_check_tolerate(rig, type);
-    float *w = VMT_ARENA_NEW(rig->arena, float, COLS);
+    float *w = VMT_ARENA_NEW(rig->arena, float, cols);
     for (uint32_t n = 0; n < ROWS; n++) {
         vmt_matrix_row(&args.weights[0], n, w);
         for (uint32_t m = 0; m < num_rows; m++) {
             double sum = vmt_tensor_at(&args.bias, n);
-            for (uint32_t k = 0; k < COLS; k++) sum += vmt_tensor_at(&args.x, m * COLS + k) * (double)w[k];
+            for (uint32_t k = 0; k < cols; k++) sum += vmt_tensor_at(&args.x, m * cols + k) * (double)w[k];
             vmt_gpu_check_compare(rig, vmt_tensor_at(&args.out, m * ROWS + n), sum);
         }
     }
     return VMT_OK;
 }
 
-const vmt_gpu_check_kind vmt_gpu_check_matmul = {3 * NUM_TYPES * NUM_FORMATS, run_matmul};
+const vmt_gpu_check_kind vmt_gpu_check_matmul = {NUM_REGIMES * NUM_TYPES * NUM_FORMATS, run_matmul};
 
 /* ---- what is fused into a matmul: norm and gate, residual and picked rows; in the first format that is wanted */
 

@@ -108,6 +108,7 @@ static void wrong_kernels_are_distrusted(vmt_test *t) {
         uint32_t num_stuck;
     } faults[] = {
         {"matvec_q8_0_f16", "matvec q8_0 f16", "matmul_few_", 0},
+        {"matvec_narrow_q8_0_f16", "matvec_narrow q8_0 f16", "matmul_few_", 0},
         {"matmul_few_q8_0_f16", "matmul_few q8_0 f16", "matvec_", 0},
         {"matmul_tiled_q8_0_f16", "matmul_tiled q8_0 f16", "matmul_few_", 0},
         {"attention_prefill_d64_f16", "attention prefill d64 x2 f16", "attention_decode_", 0},
@@ -141,7 +142,7 @@ static void a_matmul_takes_the_regime_that_works(vmt_test *t) {
     static const char *const regimes[] = {"matvec", "matmul_few", "matmul_tiled"};
     static const uint32_t rows_max[] = {1, 16, 40};
     vmt_buffer memory = {.bytes = 1 << 20};
-    vmt_tensor data = {&memory, 0, VMT_Q8_0, 2, {64, 256}};
+    vmt_tensor data = {&memory, 0, VMT_Q8_0, 2, {64, 1280}};
     for (uint32_t i = 0; i < 9; i++) {
         if (!vmt_test_gpu_takes()) continue;
         vmt_gpu *gpu = vmt_test_gpu_open(t);
@@ -155,7 +156,7 @@ static void a_matmul_takes_the_regime_that_works(vmt_test *t) {
             .weights = {vmt_matrix_of(&data)},
             .num_weights = 1,
             .type = VMT_F16,
-            .x = {&memory, 0, VMT_F16, 2, {40, 256}},
+            .x = {&memory, 0, VMT_F16, 2, {40, 1280}},
             .scale = 1,
             .out = {&memory, 0, VMT_F16, 2, {40, 64}},
             .rows_max = rows_max[i % 3],

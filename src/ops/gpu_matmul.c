@@ -33,7 +33,7 @@ static const struct format {
     {"mxfp4", VMT_MXFP4, 0, false, 32, 4}, {"q8_0", VMT_Q8_0, 0, false, 32, 4},
     {"q4_0", VMT_Q4_0, 0, false, 32, 4},   {"q4_1", VMT_Q4_1, 0, false, 32, 4},
     {"q5_0", VMT_Q5_0, 0, false, 32, 4},   {"q5_1", VMT_Q5_1, 0, false, 32, 4},
-    {"q4_k", VMT_Q4_K, 0, false, 256, 8},  {"q5_k", VMT_Q5_K, 0, false, 256, 8},
+    {"q4_k", VMT_Q4_K, 0, false, 256, 16}, {"q5_k", VMT_Q5_K, 0, false, 256, 16},
     {"q6_k", VMT_Q6_K, 0, false, 256, 4},
 };
 
@@ -170,15 +170,22 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* ---- plan */
 
-/* Which kernel for how many rows of x.  A block: the rows of W that a simdgroup of matvec, or a threadgroup, has. */
+/* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
+#define MATVEC_GROUPS_MAX 528u
+
+/* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
 static const struct regime {
     const char *kernel;
     uint32_t rows_max; /* of x, that it is the best for */
-    uint32_t block_rows, blocks_per_group, x_rows_per_group;
+    uint32_t block_rows, blocks_per_group, x_rows_per_group, groups_max;
 } regimes[] = {
-    {"matvec", 1, VMT_MATVEC_ROWS, VMT_MATVEC_SIMDGROUPS, 1},
-    {"matmul_few", 16, VMT_MATMUL_FEW_ROWS, 1, VMT_MATMUL_FEW_X_ROWS},
-    {"matmul_tiled", UINT32_MAX, VMT_MATMUL_TILED_ROWS, 1, VMT_MATMUL_TILED_X_ROWS},
+    {"matvec", 1, VMT_MATVEC_ROWS, 1, 1, MATVEC_GROUPS_MAX},
+    {"matmul_few", 16, VMT_MATMUL_FEW_ROWS, 1, VMT_MATMUL_FEW_X_ROWS, UINT32_MAX},
+    {"matmul_tiled", UINT32_MAX, VMT_MATMUL_TILED_ROWS, 1, VMT_MATMUL_TILED_X_ROWS, UINT32_MAX},
+};
+/* matvec where a row is short. */
+static const struct regime narrow_matvec = {
+    "matvec_narrow", 1, VMT_MATVEC_NARROW_ROWS, VMT_MATVEC_NARROW_BLOCKS, 1, MATVEC_GROUPS_MAX,
 };
 
 #define NUM_REGIMES VMT_COUNT(regimes)
@@ -259,6 +266,8 @@ static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
 static vmt_status record_regime(vmt_gpu_program *program, const struct part *part, const struct regime *regime,
                                 vmt_err *err) {
     const vmt_gpu_matmul_args *args = part->args;
+    if (regime == &regimes[0] && args->weights[part->begin].cols <= VMT_MATVEC_NARROW_COLS)
+        regime = &narrow_matvec;
     vmt_matmul_kargs kargs = make_kargs(part, regime);
     char name[64];
     vmt_gpu_op op = {
@@ -267,7 +276,7 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
         .num_buffers = NUM_BUFFERS,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {blocks_of(kargs.num_blocks, regime->blocks_per_group),
+        .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), regime->groups_max),
                  blocks_of(args->rows_max, regime->x_rows_per_group), 1},
         .count = args->count,
         .axis = 1,

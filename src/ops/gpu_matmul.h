@@ -6,7 +6,7 @@
  *   T, the type of activations: F32, F16 or BF16, one per model.  An MLX matrix's scales and biases are of T.
  *
  * Three regimes, chosen by rows_max, the most rows that the program will be replayed with:
- *   1        matvec.metal        a simdgroup takes 4 rows of W
+ *   1        matvec.metal        a threadgroup spans a row of W and walks them, x stays in registers
  *   2 .. 16  matmul_few.metal    weights are dequantized once for all rows of x, k shared out to simdgroups
  *   more     matmul_tiled.metal  tiles staged in threadgroup memory, 16x16 fragments
  * Every regime is right for any number of rows: rows_max is about speed.

@@ -41,6 +41,16 @@ template <typename T> METAL_FUNC void frag_set(frag_a<T> &a, uint i, T value) {
     uint shift = (i & 1u) * 16u;
     a.v[i >> 1] = (a.v[i >> 1] & ~(0xFFFFu << shift)) | (uint)value.bits << shift;
 }
+METAL_FUNC void frag_set2(frag_a<float> &a, uint i, float x, float y) {
+    a.v[i] = x;
+    a.v[i + 1] = y;
+}
+METAL_FUNC void frag_set2(frag_a<half> &a, uint i, float x, float y) {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(a.v[i >> 1]) : "f"(y), "f"(x));
+}
+METAL_FUNC void frag_set2(frag_a<bfloat> &a, uint i, float x, float y) {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(a.v[i >> 1]) : "f"(y), "f"(x));
+}
 METAL_FUNC void frag_fill(frag_c &c, float value) {
 #pragma unroll
     for (uint i = 0; i < 8; i++) c.v[i] = value;

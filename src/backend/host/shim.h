@@ -344,8 +344,11 @@ __attribute__((convergent)) static inline bool simd_any(bool v, VMT_SITE) {
 __attribute__((convergent)) static inline bool simd_all(bool v, VMT_SITE) {
     return simd_and<uint>(v, file, line) != 0;
 }
-/* A hint for the order of instructions, and no fence: lanes may pass one another. */
-static inline void simdgroup_barrier(mem_flags) {}
+/* A fence among the 32 lanes. */
+__attribute__((convergent)) static inline void simdgroup_barrier(mem_flags, VMT_SITE) {
+    uint none = 0;
+    vmt_host_exchange(&none, sizeof none, nullptr, VMT_HERE("simdgroup_barrier"));
+}
 
 /* ---- 8x8 matrices over the lanes: lane's elements are two neighbours of a row, where Apple's GPUs are known to have
  * them */
