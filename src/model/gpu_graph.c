@@ -16,7 +16,7 @@ struct graph {
 
 uint32_t vmt_gpu_class_rows(const vmt_gpu_decoder *d, uint32_t class_idx, bool is_tail) {
     uint32_t rows_max = is_tail ? VMT_MIN(d->options.logits_max, d->options.tokens_max) : d->options.tokens_max;
-    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, vmt_gpu_matmul_few_rows(d->gpu), rows_max};
+    uint32_t rows[VMT_NUM_GPU_CLASSES] = {1, VMT_GPU_MATMUL_NORM_ROWS, rows_max};
     return VMT_MIN(rows[class_idx], rows_max);
 }
 

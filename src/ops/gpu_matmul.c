@@ -8,10 +8,10 @@
 
 #define NUM_BUFFERS 15u
 
-/* A library multiplies plain weights by any number of rows of x; others, which it costs the same time to make plain for
- * few rows as for many, by more than so many. */
-#define FEW_ROWS_BESIDE_LIBRARY 4u
-#define PIECE_ROWS              64u /* of a weight that is made plain piece by piece: a multiple of it */
+/* A library multiplies plain weights by two rows of x and more; others, which it costs the same time to make plain for
+ * few rows as for many, by more rows than matmul_few is for. */
+#define FEW_ROWS_MAX 16u
+#define PIECE_ROWS   64u /* of a weight that is made plain piece by piece: a multiple of it */
 
 /* ---- formats */
 
@@ -180,7 +180,7 @@ static const struct regime {
     uint32_t block_rows, blocks_per_group, x_rows_per_group, groups_max;
 } regimes[] = {
     {"matvec", 1, VMT_MATVEC_ROWS, 1, 1, MATVEC_GROUPS_MAX},
-    {"matmul_few", 16, VMT_MATMUL_FEW_ROWS, 1, VMT_MATMUL_FEW_X_ROWS, UINT32_MAX},
+    {"matmul_few", FEW_ROWS_MAX, VMT_MATMUL_FEW_ROWS, 1, VMT_MATMUL_FEW_X_ROWS, UINT32_MAX},
     {"matmul_tiled", UINT32_MAX, VMT_MATMUL_TILED_ROWS, 1, VMT_MATMUL_TILED_X_ROWS, UINT32_MAX},
 };
 /* matvec where a row is short. */
@@ -321,10 +321,6 @@ static bool is_plain(const vmt_gpu_weight *w, vmt_dtype type) {
     return w->data.dtype == type;
 }
 
-uint32_t vmt_gpu_matmul_few_rows(const vmt_gpu *gpu) {
-    return gpu->caps.has_gemm ? FEW_ROWS_BESIDE_LIBRARY : VMT_GPU_MATMUL_NORM_ROWS;
-}
-
 static bool can_dequantize(vmt_gpu *gpu, const vmt_gpu_weight *w, vmt_dtype type) {
     char name[64];
     vmt_gpu_pipeline *pipeline;
@@ -336,8 +332,8 @@ bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uin
                                 uint32_t rows_max) {
     bool can = gpu->caps.has_gemm && (type == VMT_F16 || type == VMT_BF16);
     for (uint32_t i = 0; i < num_weights && can; i++) {
-        can = is_plain(&weights[i], type) ||
-              (rows_max > vmt_gpu_matmul_few_rows(gpu) && can_dequantize(gpu, &weights[i], type));
+        can = is_plain(&weights[i], type) ? rows_max > 1
+                                          : rows_max > FEW_ROWS_MAX && can_dequantize(gpu, &weights[i], type);
     }
     return can;
 }

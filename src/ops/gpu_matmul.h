@@ -12,7 +12,7 @@
  * Every regime is right for any number of rows: rows_max is about speed.
  *
  * On a device whose vendor has a library for it (vmt_gpu_caps.has_gemm: matmul_tiled of plain weights is a call of it)
- * plain weights of T go there, others are dequantized for it where there are more than 4 rows.
+ * plain weights of T go there from two rows on, others are dequantized for it where there are more than 16.
  *
  * The engine's thread, while recording. */
 #ifndef VMT_OPS_GPU_MATMUL_H
@@ -71,8 +71,6 @@ uint32_t vmt_gpu_weight_alignment(const vmt_gpu_weight *weight);
  * activation op. */
 bool vmt_gpu_weights_alike(const vmt_gpu_weight *a, const vmt_gpu_weight *b);
 
-/* The most rows of x that a program for few rows, and not for one, should be recorded for. */
-uint32_t vmt_gpu_matmul_few_rows(const vmt_gpu *gpu);
 /* A library multiplies these where the op has neither a norm nor a gate nor picked rows: the caller then does these
  * apart.  Weights of another type than T need args.scratch for it, of so many bytes; 0: nothing is made plain. */
 bool vmt_gpu_matmul_has_library(vmt_gpu *gpu, const vmt_gpu_weight *weights, uint32_t num_weights, vmt_dtype type,

@@ -558,16 +558,18 @@ static void knows_what_a_library_can(vmt_test *t) {
     };
     vmt_gpu_matmul_args args = good;
     expect_kernels(&f, &args, PLAIN);
-    args.rows_max = 1;
+    args.rows_max = 2;
     expect_kernels(&f, &args, PLAIN);
+    args.rows_max = 1; /* a kernel of ours is as fast, and takes the norm and the gate with it */
+    expect_kernels(&f, &args, "matvec_narrow_f16_f16");
     args = good;
     args.num_weights = 3; /* room for one at a time: the first is multiplied with the plain one */
     expect_kernels(&f, &args, MADE " " PLAIN " " MADE " " PLAIN);
     vmt_expect_eq(t, vmt_gpu_matmul_scratch_bytes(f.gpu, args.weights, 3, VMT_F16, 17), 2 * 64 * 256 * 2);
-    vmt_expect_eq(t, vmt_gpu_matmul_scratch_bytes(f.gpu, args.weights, 3, VMT_F16, 4), 0);
+    vmt_expect_eq(t, vmt_gpu_matmul_scratch_bytes(f.gpu, args.weights, 3, VMT_F16, 16), 0);
     args.scratch = new_tensor(&f, VMT_F16, 1, 128 * 256);
     expect_kernels(&f, &args, MADE " " MADE " " PLAIN);
-    args.rows_max = 4; /* few rows of weights that are not plain */
+    args.rows_max = 16; /* few rows of weights that are not plain */
     expect_kernels(&f, &args, "matmul_few_f16_f16 matmul_few_q4_k_f16");
     args = good;
     args.num_weights = 3;
