@@ -34,17 +34,14 @@ static void tell_call(const struct reader *r, vmt_choice_call *call) {
     tell_rest_of_call(r, call);
 }
 
-/* Goes on with the call that an earlier delta has begun.  Nothing but more of it can follow while it is in order: text,
- * another call or the end say that it is void.  true: the text is what it was. */
+/* Goes on with the call that an earlier delta has begun.  true: it broke, and the text was told in its place. */
 static bool tell_open_call(const struct reader *r) {
     vmt_choice_output *output = &r->choice->output;
     uint32_t idx = output->first_unsent;
     if (idx >= output->num_calls || !output->calls[idx].is_sent || output->calls[idx].is_ended) return false;
     vmt_choice_call *call = &output->calls[idx];
     tell_rest_of_call(r, call);
-    if (call->is_ended) return false;
-    bool is_void = r->choice->text.len || idx + 1 < output->num_calls || r->choice->is_finished;
-    if (!is_void) return false;
+    if (!call->is_void) return false;
     call->is_ended = true;
     tell(r, VMT_ANSWER_CALL_BROKEN, vmt_buf_str(&r->choice->text));
     return true;
@@ -58,9 +55,10 @@ void vmt_answer_read(vmt_job *job, vmt_choice *choice, vmt_answer_sink sink, voi
     if (!has_told_text) tell_text(&r, VMT_ANSWER_CONTENT, &choice->text);
     for (uint32_t i = output->first_unsent; i < output->num_calls; i++) {
         vmt_choice_call *call = &output->calls[i];
-        /* A call that broke before anyone heard of it is in the text. */
-        bool is_void = !call->is_whole && (choice->is_finished || i + 1 < output->num_calls);
-        if (!call->is_sent && !is_void) tell_call(&r, call);
+        if (call->is_sent) continue;
+        /* One that broke before anyone heard of it is in the text: it never began. */
+        if (call->is_void) call->is_ended = true;
+        if (!call->is_void) tell_call(&r, call);
     }
 }
 

@@ -115,6 +115,7 @@ static void on_event(void *ctx, const vmt_output_event *event) {
         break;
     case VMT_OUTPUT_CALL_BROKEN:
         if (is_kept) vmt_buf_append(out->content, event->text);
+        if (is_kept && call) call->is_void = true;
         break;
     }
     out->failed = out->failed || (call && call->args.failed) || out->reasoning.failed;

@@ -37,9 +37,10 @@ typedef struct vmt_output_wish {
 typedef struct vmt_choice_call {
     vmt_str name;
     char id[VMT_CALL_ID_MAX];
-    vmt_buf args; /* of a stream: not sent yet */
-    bool is_sent; /* its start */
-    bool is_whole;
+    vmt_buf args;  /* of a stream: not sent yet */
+    bool is_sent;  /* its start */
+    bool is_whole; /* no more of it will come: its arguments are one JSON object */
+    bool is_void;  /* nor here: it broke, and what the model wrote stands in the content */
     bool is_ended; /* its end was told, by dialects that tell it */
 } vmt_choice_call;
 

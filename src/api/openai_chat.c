@@ -254,6 +254,7 @@ static void end_call_piece(struct pieces *p) {
 }
 
 static void send_call(struct pieces *p, const vmt_choice_call *call, uint32_t call_idx) {
+    if (call->is_void && !call->is_sent) return; /* it is in the text */
     if (!call->is_sent) {
         begin_call_piece(p, call_idx);
         string_member(p, "id", vmt_str_from(call->id));
