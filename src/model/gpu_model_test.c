@@ -289,7 +289,7 @@ static void expect_dispatches(vmt_test *t, const char *family, bool is_library) 
     vmt_expect(t, (scratch_bytes > 0) == (is_library && !is_plain));
     uint32_t num_biases = 0, made = is_plain ? 0 : 1;
     for (size_t i = 0; i < VMT_COUNT(biases); i++) num_biases += biases[i]->buffer != NULL;
-    uint32_t few = is_library && is_plain ? 9 + num_biases : 6, few_others = is_library && is_plain ? 7 : 5;
+    uint32_t few = is_library && is_plain ? 9 + num_biases : 8, few_others = is_library && is_plain ? 7 : 6;
     uint32_t many = is_library ? 9 + 7 * made + num_biases : 8, many_others = is_library ? 7 + made : 6;
     const struct {
         uint32_t rows, merges, per_layer, others;

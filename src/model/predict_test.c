@@ -55,7 +55,7 @@ static uint64_t weight_bytes(const struct fixture *f, uint32_t num_tokens) {
 static void counts_are_exact(vmt_test *t) {
     static const struct {
         uint32_t batch_size, context, layer, others;
-    } steps[] = {{1, 100, 6, 7}, {16, 128, 6, 7}, {1, 400, 7, 7}, {32, 100, 8, 8}};
+    } steps[] = {{1, 100, 6, 7}, {1, 400, 7, 7}, {2, 128, 8, 8}, {16, 400, 9, 8}, {32, 100, 8, 8}};
     for (size_t i = 0; i < VMT_GOLDEN_FAMILIES; i++) {
         struct fixture f = open_golden(t, vmt_golden_families[i], "");
         for (size_t k = 0; k < VMT_COUNT(steps); k++) {
