@@ -7,7 +7,8 @@
  *
  * Bodies and tails are recorded for one row, for few and for many; all of them for each step that may be in flight.  A
  * layer is six dispatches for one row, where the norms are fused into the matmuls behind them, eight for more, and one
- * more while some context is long enough to be cut into parts.
+ * more while some context is long enough to be cut into parts.  Where a vendor's library multiplies, norms, gates and
+ * biases are dispatches of their own, and so is each weight that is made plain for it.
  *
  * Engine thread.  All memory is taken in create(). */
 #ifndef VMT_MODEL_GPU_DECODER_H
