@@ -38,6 +38,7 @@ typedef struct vmt_gpu_caps {
     char size_class;          /* Apple: 'g' base or Pro, 's' Max, 'd' Ultra; 0 elsewhere */
     uint32_t num_cores;       /* GPU cores, or multiprocessors */
     bool is_unified;          /* wrap() is zero-copy; elsewhere it uploads */
+    bool has_async_copy;      /* copies to threadgroup memory go on behind the kernel, and 16-bit matrices are multiplied */
     bool has_gemm;            /* matmul_tiled of plain weights is a call of the vendor's library */
     size_t buffer_bytes_max;  /* longest single buffer */
     size_t working_set_bytes; /* what the system advises to use at most */

@@ -5,6 +5,7 @@
 #include "ops/gpu_dequantize.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define NUM_BUFFERS 15u
 
@@ -36,6 +37,14 @@ static const struct format {
     {"q4_k", VMT_Q4_K, 0, false, 256, 16}, {"q5_k", VMT_Q5_K, 0, false, 256, 16},
     {"q6_k", VMT_Q6_K, 0, false, 256, 4},
 };
+
+/* What matvec_staged reads: rows in parts of so many columns, and activations of these types. */
+static const struct {
+    const char *format;
+    uint32_t part_cols;
+    bool has_bf16;
+} staged_formats[] = {{"q4_0", 512, false}, {"q4_k", 512, false}, {"mlx4", 512, true}, {"q8_0", 256, false}};
+#define STAGED_GROUP_SIZE 64u /* MLX */
 
 static const struct format *find_format(const vmt_gpu_weight *w) {
     for (size_t i = 0; i < VMT_COUNT(formats); i++) {
@@ -171,7 +180,8 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 /* ---- plan */
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
-#define MATVEC_GROUPS_MAX 528u
+#define MATVEC_GROUPS_MAX        528u
+#define MATVEC_STAGED_GROUPS_MAX 528u
 
 /* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
 static const struct regime {
@@ -188,6 +198,11 @@ static const struct regime narrow_matvec = {
     "matvec_narrow", 1, VMT_MATVEC_NARROW_ROWS, VMT_MATVEC_NARROW_BLOCKS, 1, MATVEC_GROUPS_MAX,
 };
 
+/* matvec where the device copies behind the kernel. */
+static const struct regime staged_matvec = {
+    "matvec_staged", 1, VMT_MATVEC_ROWS, 1, 1, MATVEC_STAGED_GROUPS_MAX,
+};
+
 #define NUM_REGIMES VMT_COUNT(regimes)
 
 /* Weights [begin, end) of args, which are alike: a dispatch.  Their rows begin at this column of out. */
@@ -197,11 +212,39 @@ struct part {
     bool is_library; /* made for it: tiles, of any number of rows */
 };
 
+static bool is_aligned(const vmt_tensor *t, size_t row_bytes) {
+    return t->buffer == NULL || (t->offset % 16 == 0 && row_bytes % 16 == 0);
+}
+
+/* Pieces of 16 bytes, whole parts, and rows that more than one simdgroup has. */
+static bool can_be_staged(const vmt_gpu *gpu, const struct part *part) {
+    const vmt_gpu_weight *w = &part->args->weights[part->begin];
+    vmt_dtype type = part->args->type;
+    const char *name = find_format(w)->name;
+    bool can = false;
+    for (size_t i = 0; i < VMT_COUNT(staged_formats); i++) {
+        if (strcmp(staged_formats[i].format, name) != 0) continue;
+        can = w->cols % staged_formats[i].part_cols == 0 &&
+              (type == VMT_F16 || (type == VMT_BF16 && staged_formats[i].has_bf16));
+    }
+    can = can && gpu->caps.has_async_copy && w->cols > VMT_MATVEC_NARROW_COLS &&
+          (w->bits == 0 || w->group_size == STAGED_GROUP_SIZE);
+    for (uint32_t i = part->begin; i < part->end && can; i++) {
+        size_t row_bytes = 0, affine_bytes = w->group_size ? w->cols / w->group_size * 2 : 0;
+        w = &part->args->weights[i];
+        can = vmt_dtype_row_bytes(w->data.dtype, w->data.shape[1], &row_bytes) && is_aligned(&w->data, row_bytes) &&
+              is_aligned(&w->scales, affine_bytes) && is_aligned(&w->biases, affine_bytes);
+    }
+    return can;
+}
+
 /* The best regime first, then those that do as well: few rows before one, and tiles where no norm has to be fused. */
-static uint32_t rank_regimes(const struct part *part, const struct regime *out[NUM_REGIMES]) {
+static uint32_t rank_regimes(const vmt_gpu *gpu, const struct part *part,
+                             const struct regime *out[NUM_REGIMES + 1]) {
     bool has_norm = part->args->norm_weight.buffer != NULL;
     uint32_t best = part->is_library ? NUM_REGIMES - 1 : 0, num = 0;
     while (part->args->rows_max > regimes[best].rows_max) best++;
+    if (best == 0 && can_be_staged(gpu, part)) out[num++] = &staged_matvec;
     out[num++] = &regimes[best];
     if (best != 1) out[num++] = &regimes[1];
     if (best != 0) out[num++] = &regimes[0];
@@ -289,8 +332,8 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
 
 /* In the best regime whose kernel works on this device. */
 static vmt_status record(vmt_gpu_program *program, const struct part *part, vmt_err *err) {
-    const struct regime *ranked[NUM_REGIMES];
-    uint32_t num = rank_regimes(part, ranked);
+    const struct regime *ranked[NUM_REGIMES + 1];
+    uint32_t num = rank_regimes(vmt_gpu_program_gpu(program), part, ranked);
     vmt_err why = {0};
     vmt_status status = record_regime(program, part, ranked[0], &why);
     for (uint32_t i = 1; i < num && status == VMT_E_UNSUPPORTED; i++) {

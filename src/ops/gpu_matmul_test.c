@@ -304,6 +304,18 @@ static void long_rows_in_every_format(vmt_test *t) {
     close_fixture(&f);
 }
 
+/* What matvec_staged takes: whole parts; more and fewer of them than simdgroups, more blocks than threadgroups. */
+static void staged_rows(vmt_test *t) {
+    static const size_t mixes[][2] = {{12, 1}, {16, 1}, {11, 1}, {MLX4, 1}, {MLX4, 2}}; /* Q4_0, Q4_K, Q8_0: F16 */
+    static const shape shapes[] = {{11, 1536, 2, 1, 64}, {37, 4096, 1, 1, 64}, {9, 4608, 1, 1, 64}, {8, 10240, 1, 1, 64},
+                                   {4240, 1280, 1, 1, 64}, {4240, 2048, 1, 1, 64}};
+    fixture f = open_fixture(t);
+    for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+        for (size_t s = 0; s < VMT_COUNT(shapes); s++) try_shape(&f, mixes[i][0], types[mixes[i][1]], &shapes[s]);
+    }
+    close_fixture(&f);
+}
+
 /* More blocks than matvec has threadgroups: each walks several. */
 static void more_rows_than_threadgroups(vmt_test *t) {
     static const shape shapes[] = {{8500, 8, 2, 1, 0}, {4250, VMT_MATVEC_NARROW_COLS + 8, 1, 1, 0}};
@@ -758,6 +770,7 @@ static void gathers_embeddings_of_every_format(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"one_row_in_every_format", one_row_in_every_format},
     {"long_rows_in_every_format", long_rows_in_every_format},
+    {"staged_rows", staged_rows},
     {"more_rows_than_threadgroups", more_rows_than_threadgroups},
     {"few_rows_in_every_format", few_rows_in_every_format},
     {"many_rows_in_every_format", many_rows_in_every_format},

@@ -250,6 +250,7 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
                         caps->name, major, minor, CAPABILITY_MIN / 10, CAPABILITY_MIN % 10);
     }
     caps->num_cores = (uint32_t)cores;
+    caps->has_async_copy = true;
     caps->buffer_bytes_max = caps->working_set_bytes = bytes;
     caps->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     return VMT_OK;
