@@ -15,5 +15,7 @@ template <typename T> METAL_FUNC void copy_16(threadgroup T *to, const device T 
 }
 METAL_FUNC void copy_commit() {}
 template <int N> METAL_FUNC void copy_wait() {}
+METAL_FUNC void next_may_begin() {}
+METAL_FUNC void wait_for_previous() {}
 
 #endif

@@ -1,7 +1,7 @@
 /* matvec_staged: matvec where the device copies behind the reader's back and multiplies matrices of 16 bits.
  * reference: ops/gpu_matmul_test.c */
 #include <metal_stdlib>
-#include "kernels/matmul.h"
+#include "kernels/matvec.h"
 #include "kernels/mma.h"
 #include "kernels/staged.h"
 using namespace metal;
@@ -10,13 +10,9 @@ constant constexpr uint STAGED_ROWS = 8;
 constant constexpr uint STAGED_SPAN = 256;
 constant constexpr uint STAGED_X_BLOCK = 80; /* bytes of 32 columns of x: keeps the banks apart */
 
-struct staged_weights {
-    const device uchar *data_0, *data_1, *data_2, *scales_0, *scales_1, *scales_2, *biases_0, *biases_1, *biases_2;
-};
-
 /* Row lane / 4 of a block; past the weight's end its last one. */
 template <typename F>
-METAL_FUNC void staged_open(constant vmt_matmul_kargs &args, staged_weights w, uint block_idx, uint lane,
+METAL_FUNC void staged_open(constant vmt_matmul_kargs &args, matvec_weights w, uint block_idx, uint lane,
                             thread F &row) {
     bool is_gated = args.kind == VMT_MATMUL_GATED;
     matmul_block block = matmul_find_block(args, block_idx, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
@@ -117,7 +113,7 @@ METAL_FUNC float staged_multiply(const threadgroup uchar *row, const thread stag
 }
 
 template <typename F, typename T, uint SIMDGROUPS, uint DEPTH, uint HELD>
-METAL_FUNC void staged_run(staged_weights weights, const device T *x, const device float *hidden,
+METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const device float *hidden,
                            const device float *norm_weight, const device int *row_ids, const device float *bias,
                            device uchar *out, constant vmt_matmul_kargs &args, threadgroup uchar *ring,
                            threadgroup uchar *x_tile, threadgroup float *partials,
@@ -125,8 +121,6 @@ METAL_FUNC void staged_run(staged_weights weights, const device T *x, const devi
     const uint STAGE = STAGED_ROWS * F::ROW_BYTES;
     bool is_gated = args.kind == VMT_MATMUL_GATED, has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
     uint num_parts = args.cols / (F::SPANS * STAGED_SPAN), t = lane % 4;
-    uint x_row = (args.flags & VMT_MATMUL_HAS_ROW_IDS) != 0 ? uint(row_ids[tg.y]) : tg.y;
-    ulong x_base = ulong(x_row) * args.x_stride;
     threadgroup uchar *place = ring + (sg * DEPTH * STAGE + lane / 4 * F::ROW_BYTES);
 
     uint2 above = staged_constants(args.cols >> 31, F::LOW, F::HIGH);
@@ -134,6 +128,7 @@ METAL_FUNC void staged_run(staged_weights weights, const device T *x, const devi
     /* The next part to copy. */
     F row;
     uint next_block = tg.x, next_part = sg, slot = 0, parity = 0;
+    next_may_begin();
     staged_open(args, weights, min(next_block, args.num_blocks - 1), lane, row);
 #pragma unroll
     for (uint i = 0; i < DEPTH; i++) {
@@ -147,6 +142,9 @@ METAL_FUNC void staged_run(staged_weights weights, const device T *x, const devi
         next_part += SIMDGROUPS;
     }
 
+    wait_for_previous();
+    uint x_row = (args.flags & VMT_MATMUL_HAS_ROW_IDS) != 0 ? uint(row_ids[tg.y]) : tg.y;
+    ulong x_base = ulong(x_row) * args.x_stride;
     staged_x<F> v[HELD];
     float squares = 0.0f;
     for (uint block_idx = tg.x; block_idx < args.num_blocks; block_idx += grid.x) {
@@ -199,23 +197,11 @@ METAL_FUNC void staged_run(staged_weights weights, const device T *x, const devi
             if (lane == 0) simdgroup_squares[sg] = squares;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        uint row_idx = block.first_row + tid, column = block.out_column + row_idx;
-        if (tid < (is_gated ? STAGED_ROWS / 2 : STAGED_ROWS) && row_idx < block.num_rows) {
-            float total = 0.0f, up = 0.0f, all_squares = 0.0f;
-            for (uint s = 0; s < SIMDGROUPS; s++) {
-                uint at = (parity * SIMDGROUPS + s) * STAGED_ROWS;
-                total += partials[at + tid];
-                up += partials[at + tid % (STAGED_ROWS / 2) + STAGED_ROWS / 2];
-            }
-            if (has_norm)
-                for (uint s = 0; s < SIMDGROUPS; s++) all_squares += simdgroup_squares[s];
-            float norm_scale = has_norm ? 64.0f * matmul_norm_scale(args, all_squares) : 1.0f;
-            total = fma(total, norm_scale, matmul_bias(args, bias, column));
-            if (is_gated) {
-                up = fma(up, norm_scale, matmul_bias(args, bias, column + args.rows_0));
-                total = activate(total, args.act) * up;
-            }
-            matmul_store<T>(args, out, tg.y, column, total);
+        if (tid < (is_gated ? STAGED_ROWS / 2 : STAGED_ROWS)) {
+            float all_squares = 0.0f;
+            for (uint s = 0; s < SIMDGROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
+            matvec_finish<T, STAGED_ROWS, SIMDGROUPS>(args, block, partials + parity * SIMDGROUPS * STAGED_ROWS, tid,
+                                                      all_squares, bias, out, tg.y);
         }
         parity ^= 1;
     }
@@ -248,7 +234,7 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
     threadgroup uint4 x_tiles[SIMDGROUPS * 40];
     threadgroup float partials[2 * SIMDGROUPS * 8];
     threadgroup float simdgroup_squares[SIMDGROUPS];
-    staged_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
+    matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
     staged_run<F, T, SIMDGROUPS, DEPTH, HELD>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
                                               (threadgroup uchar *)ring, (threadgroup uchar *)(x_tiles + sg * 40),
