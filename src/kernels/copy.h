@@ -3,7 +3,10 @@
  *   copy_16(to, from) ... copy_commit();  ...  copy_wait<N>();  threadgroup_barrier(...)
  *
  * copy_wait<N>: all but this thread's last N commits have arrived.  Both addresses are multiples of 16.
- * Apple and the host copy at once; CUDA (backend/cuda/copy.h) in the background. */
+ * Apple and the host copy at once; CUDA (backend/cuda/copy.h) in the background.
+ *
+ * wait_for_previous(): CUDA brings a dispatch's threadgroups to the card while the one before still runs, if all kernels
+ * of its file call this.  Before it they may read what no dispatch ever writes, which are weights, and write nothing. */
 #ifndef VMT_KERNELS_COPY_H
 #define VMT_KERNELS_COPY_H
 
@@ -15,7 +18,7 @@ template <typename T> METAL_FUNC void copy_16(threadgroup T *to, const device T 
 }
 METAL_FUNC void copy_commit() {}
 template <int N> METAL_FUNC void copy_wait() {}
-METAL_FUNC void next_may_begin() {}
+
 METAL_FUNC void wait_for_previous() {}
 
 #endif

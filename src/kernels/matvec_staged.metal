@@ -128,7 +128,6 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
     /* The next part to copy. */
     F row;
     uint next_block = tg.x, next_part = sg, slot = 0, parity = 0;
-    next_may_begin();
     staged_open(args, weights, min(next_block, args.num_blocks - 1), lane, row);
 #pragma unroll
     for (uint i = 0; i < DEPTH; i++) {

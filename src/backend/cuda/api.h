@@ -63,6 +63,12 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     CUcontext ctx;
 } CUDA_KERNEL_NODE_PARAMS; /* version 2, of CUDA 12 */
 
+typedef struct CUgraphEdgeData {
+    uint8_t from_port, to_port, type, reserved[5];
+} CUgraphEdgeData;
+#define CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC 1
+#define CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC  1
+
 typedef struct cublasLtMatmulAlgo_t {
     uint64_t data[8];
 } cublasLtMatmulAlgo_t;
@@ -122,6 +128,12 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     X(cuGraphLaunch, graph_launch, (CUgraphExec exec, CUstream stream))                                          \
     X(cuGetErrorName, get_error_name, (CUresult result, const char **name))
 
+/* NULL in a driver that has not got it: CUDA 12.3 does. */
+#define VMT_CUDA_NEWER_FUNCTIONS(X)                                                                      \
+    X(cuGraphAddDependencies_v2, graph_add_dependencies,                                                 \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges,      \
+       size_t num_dependencies))
+
 #define VMT_NVRTC_FUNCTIONS(X)                                                                                    \
     X(nvrtcVersion, version, (int *major, int *minor))                                                            \
     X(nvrtcCreateProgram, create_program,                                                                         \
@@ -164,6 +176,7 @@ typedef struct vmt_cuda_api {
     void *library;
 #define VMT_FIELD(name, field, args) int(*field) args;
     VMT_CUDA_DRIVER_FUNCTIONS(VMT_FIELD)
+    VMT_CUDA_NEWER_FUNCTIONS(VMT_FIELD)
 #undef VMT_FIELD
 } vmt_cuda_api;
 

@@ -12,15 +12,9 @@ METAL_FUNC void copy_commit() {
 template <int N> METAL_FUNC void copy_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
-METAL_FUNC void next_may_begin() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-#endif
-}
 METAL_FUNC void wait_for_previous() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
+    vmt_wait_for_previous();
+    vmt_next_may_come();
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define CAPABILITY_MIN 80u    /* bfloat matrices, asynchronous copies, warp reductions */
+#define OVERLAP_MIN    90u    /* kernels that wait for one another themselves */
 #define GRID_YZ_MAX    65535u /* threadgroups along y and z */
 
 struct cuda_gpu {
@@ -277,7 +278,7 @@ vmt_status vmt_cuda_gpu_open(vmt_gpu **out, const vmt_cuda_config *config, vmt_e
     if (status == VMT_OK) status = find_device(c, config->device_idx, &capability, err);
     if (status == VMT_OK) status = vmt_cuda_compiler_create(&c->compiler, capability, config->cache_dir, err);
     if (status == VMT_OK) status = enter(c, err);
-    if (status == VMT_OK) status = vmt_cuda_stream_create(&c->stream, &c->api, err);
+    if (status == VMT_OK) status = vmt_cuda_stream_create(&c->stream, &c->api, capability >= OVERLAP_MIN, err);
     if (status != VMT_OK) {
         cuda_close(&c->base);
         return status;

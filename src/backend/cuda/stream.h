@@ -17,7 +17,9 @@ typedef struct vmt_cuda_launch {
 
 typedef struct vmt_cuda_stream vmt_cuda_stream;
 
-vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, vmt_err *err);
+/* overlaps: in a graph, a kernel that waits itself comes to the card before those it depends on are done (kernels/copy.h);
+ * needs compute capability 9. */
+vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, bool overlaps, vmt_err *err);
 void vmt_cuda_stream_destroy(vmt_cuda_stream *stream); /* waits; NULL is fine */
 
 /* The next command buffer.  begin() waits while VMT_GPU_IN_FLIGHT_MAX are on their way. */
