@@ -6,26 +6,62 @@
 #include "kernels/staged.h"
 using namespace metal;
 
-constant constexpr uint STAGED_ROWS = 8;
-constant constexpr uint STAGED_SPAN = 256;
-constant constexpr uint STAGED_X_BLOCK = 80; /* bytes of 32 columns of x: keeps the banks apart */
+constant constexpr uint STAGED_ROWS = 8;        /* of a block: two times 4, in a gated one of gate and of up */
+constant constexpr uint STAGED_SIMDGROUPS = 4;
+constant constexpr uint STAGED_PART = 1024;     /* columns */
+constant constexpr uint STAGED_ROW_BYTES = 608; /* of a part in threadgroup memory */
+constant constexpr uint STAGED_X_BLOCK = 80;    /* bytes of 32 columns of x: keeps the banks apart */
+constant constexpr uint STAGED_X_SPAN = 640;
 
-/* Row lane / 4 of a block; past the weight's end its last one. */
+/* What comes next: a part of 4 rows. */
+template <typename F> struct staged_cursor {
+    F rows[2];
+    uint block, part, half_idx;
+};
+
+/* Rows lane / 8 and 4 + lane / 8 of a block; past the weight's end its last one. */
 template <typename F>
-METAL_FUNC void staged_open(constant vmt_matmul_kargs &args, matvec_weights w, uint block_idx, uint lane,
-                            thread F &row) {
+METAL_FUNC void staged_open(constant vmt_matmul_kargs &args, matvec_weights w, uint lane,
+                            thread staged_cursor<F> &next) {
+    if (next.block >= args.num_blocks) return;
     bool is_gated = args.kind == VMT_MATMUL_GATED;
-    matmul_block block = matmul_find_block(args, block_idx, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
-    uint r = lane / 4, i = is_gated ? r / (STAGED_ROWS / 2) : block.weight_idx;
-    uint row_idx = min(block.first_row + (is_gated ? r % (STAGED_ROWS / 2) : r), block.num_rows - 1);
-    row.open(i == 0 ? w.data_0 : i == 1 ? w.data_1 : w.data_2, i == 0 ? w.scales_0 : i == 1 ? w.scales_1 : w.scales_2,
-             i == 0 ? w.biases_0 : i == 1 ? w.biases_1 : w.biases_2, row_idx, args, lane % 4);
+    matmul_block block = matmul_find_block(args, next.block, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
+#pragma unroll
+    for (uint h = 0; h < 2; h++) {
+        uint i = is_gated ? h : block.weight_idx;
+        uint row = min(block.first_row + lane / 8 + (is_gated ? 0 : 4 * h), block.num_rows - 1);
+        next.rows[h].open(i == 0 ? w.data_0 : i == 1 ? w.data_1 : w.data_2,
+                          i == 0 ? w.scales_0 : i == 1 ? w.scales_1 : w.scales_2,
+                          i == 0 ? w.biases_0 : i == 1 ? w.biases_1 : w.biases_2, row, args, lane % 8);
+    }
 }
 
-/* What a lane has of x in a part of a row. */
-template <typename F> struct staged_x {
-    uint words[F::SPANS][4]; /* of the block whose column of B is its own */
-    float zeros[F::SPANS][2], sums[F::SPANS][2]; /* of blocks t and t + 4 */
+/* Copies what comes next to a stage of the ring, and goes on. */
+template <typename F>
+METAL_FUNC void staged_copy(constant vmt_matmul_kargs &args, matvec_weights w, threadgroup uchar *stage, uint sg,
+                            uint step, uint lane, thread staged_cursor<F> &next) {
+    if (next.block < args.num_blocks && next.part * STAGED_PART < args.cols) {
+        threadgroup uchar *to = stage + lane / 8 * STAGED_ROW_BYTES;
+        if (next.half_idx == 0)
+            next.rows[0].copy(to, next.part, lane % 8);
+        else
+            next.rows[1].copy(to, next.part, lane % 8);
+    }
+    copy_commit();
+    next.half_idx ^= 1;
+    if (next.half_idx != 0) return;
+    next.part += STAGED_SIMDGROUPS;
+    if (next.part * STAGED_PART < args.cols) return;
+    next.part = sg;
+    next.block += step;
+    staged_open(args, w, lane, next);
+}
+
+/* What a lane has of x in a part: of spans 2u and 2u + 1.  Column n of B is block n / 2 % 2 * 4 + 2 * p + n % 2 of span
+ * n / 4; the sums are of block t % 2 * 4 + i of span t / 2. */
+struct staged_x {
+    uint words[2][2][4]; /* [u][p] */
+    float zeros[2][4], sums[2][4];
 };
 
 template <typename T> METAL_FUNC uint staged_pair(float a, float b) {
@@ -45,152 +81,159 @@ METAL_FUNC uint4 staged_fetch_x(constant vmt_matmul_kargs &args, const device T 
                  staged_pair<T>(b.x * d.x, b.y * d.y), staged_pair<T>(b.z * d.z, b.w * d.w));
 }
 
-/* fetched: 8 neighbours in each lane of a span; tile: the simdgroup's.  Column 2 * b of B is x in block b, column
- * 2 * b + 1 in block b + 4. */
+/* fetched: a part, 8 neighbours of each span in each lane; tile: the simdgroup's, for a span. */
 template <typename F, typename T>
-METAL_FUNC void staged_deal_x(uint4 fetched, threadgroup uchar *tile, uint lane, uint s, thread staged_x<F> &v) {
-    uint t = lane % 4, block = lane / 8 + lane / 4 % 2 * 4;
-    float zeros = 0.0f, sums = 0.0f;
-    simdgroup_barrier(mem_flags::mem_threadgroup);
-    *(threadgroup uint4 *)(tile + lane / 4 * STAGED_X_BLOCK + t * 16) = fetched;
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+METAL_FUNC void staged_deal_x(const thread uint4 *fetched, threadgroup uchar *tile, uint lane, thread staged_x &v) {
+    uint t = lane % 4, g = lane / 4;
 #pragma unroll
-    for (uint i = 0; i < 8; i++) {
-        uint bits = staged_ushort(tile + block * STAGED_X_BLOCK + F::column(block, t, i) % 32 * 2);
-        v.words[s][i / 2] = i % 2 == 0 ? bits : v.words[s][i / 2] | bits << 16;
-        float value = element<T>::of_bits(bits);
-        sums += value;
-        zeros = fma(F::zero(block, i), value, zeros);
-    }
-    zeros += simd_shuffle_xor(zeros, ushort(1));
-    zeros += simd_shuffle_xor(zeros, ushort(2));
-    v.zeros[s][0] = simd_shuffle(zeros, ushort(t * 8));
-    v.zeros[s][1] = simd_shuffle(zeros, ushort(t * 8 + 4));
-    if (F::HAS_BIAS) {
-        sums += simd_shuffle_xor(sums, ushort(1));
-        sums += simd_shuffle_xor(sums, ushort(2));
-        v.sums[s][0] = simd_shuffle(sums, ushort(t * 8));
-        v.sums[s][1] = simd_shuffle(sums, ushort(t * 8 + 4));
+    for (uint u = 0; u < 2; u++) {
+#pragma unroll
+        for (uint s = 0; s < 2; s++) {
+            simdgroup_barrier(mem_flags::mem_threadgroup);
+            *(threadgroup uint4 *)(tile + g * STAGED_X_BLOCK + t * 16) = fetched[2 * u + s];
+            simdgroup_barrier(mem_flags::mem_threadgroup);
+            if (g / 4 != s) continue;
+#pragma unroll
+            for (uint i = 0; i < 16; i++) {
+                uint block = g / 2 % 2 * 4 + i / 8 * 2 + g % 2;
+                uint bits = staged_ushort(tile + block * STAGED_X_BLOCK + F::column(block, t, i % 8) % 32 * 2);
+                thread uint &word = v.words[u][i / 8][i % 8 / 2];
+                word = i % 2 == 0 ? bits : word | bits << 16;
+            }
+        }
+#pragma unroll
+        for (uint p = 0; p < 2; p++) {
+            uint block = g / 2 % 2 * 4 + p * 2 + g % 2;
+            float zeros = 0.0f, sums = 0.0f;
+#pragma unroll
+            for (uint i = 0; i < 8; i++) {
+                float value = element<T>::of_bits(i % 2 == 0 ? v.words[u][p][i / 2] & 0xffffu : v.words[u][p][i / 2] >> 16);
+                sums += value;
+                zeros = fma(F::zero(block, i), value, zeros);
+            }
+            zeros += simd_shuffle_xor(zeros, ushort(1));
+            zeros += simd_shuffle_xor(zeros, ushort(2));
+            v.zeros[u][2 * p] = simd_shuffle(zeros, ushort(t * 8));
+            v.zeros[u][2 * p + 1] = simd_shuffle(zeros, ushort(t * 8 + 4));
+            if (F::HAS_BIAS) {
+                sums += simd_shuffle_xor(sums, ushort(1));
+                sums += simd_shuffle_xor(sums, ushort(2));
+                v.sums[u][2 * p] = simd_shuffle(sums, ushort(t * 8));
+                v.sums[u][2 * p + 1] = simd_shuffle(sums, ushort(t * 8 + 4));
+            }
+        }
     }
 }
 
-/* A part of row lane / 4, in threadgroup memory, times x: a lane's sum over blocks t and t + 4. */
+/* Row lane / 4 % 4 of a stage times x.  A's row g is in span g / 16 its blocks 0 .. 3, row g + 8 its blocks 4 .. 7; of
+ * the products only those where block and column of B agree are looked at.  Lanes with t / 2 != g / 4 have none. */
 template <typename F, typename T>
-METAL_FUNC float staged_multiply(const threadgroup uchar *row, const thread staged_x<F> &v, uint2 above, uint lane) {
-    uint t = lane % 4;
+METAL_FUNC float staged_multiply(const threadgroup uchar *row, const thread staged_x &v, uint2 above, uint lane) {
+    uint t = lane % 4, upper = t % 2;
     float sum = 0.0f;
 #pragma unroll
-    for (uint s = 0; s < F::SPANS; s++) {
-        float c[4][4], scale[2], bias[2];
+    for (uint u = 0; u < 2; u++) {
+        uint span_idx = 2 * u + lane / 16;
+        const threadgroup uchar *span = row + span_idx * STAGED_SPAN_BYTES;
+        float c[4][4], scale[4], bias[4];
 #pragma unroll
-        for (uint pair = 0; pair < 2; pair++) {
-            uint words[2][F::WORDS], q[2][8];
-            F::load(row, s, pair, t, words[0]);
-            F::load(row, s, pair + 2, t, words[1]);
+        for (uint p = 0; p < 2; p++) {
+            uint words[2][2], q[2][8];
+            F::load(span, p, t, words[0]);
+            F::load(span, p + 2, t, words[1]);
             F::decode(words[0], above, q[0]);
             F::decode(words[1], above, q[1]);
 #pragma unroll
             for (uint b = 0; b < 2; b++) {
-                thread float *sums = c[2 * pair + b];
+                thread float *sums = c[2 * p + b];
 #pragma unroll
                 for (uint i = 0; i < 4; i++) sums[i] = 0.0f;
 #pragma unroll
                 for (uint m = 0; m < 2; m++) {
                     uint at = 4 * b + 2 * m;
                     uint a[4] = {q[0][at], q[1][at], q[0][at + 1], q[1][at + 1]};
-                    mma_16x8x16<T>(sums, a, &v.words[s][2 * m], lane);
+                    mma_16x8x16<T>(sums, a, &v.words[u][p][2 * m], lane);
                 }
             }
         }
-        F::scales(row, s, t, scale, bias);
-        float low = t == 0 ? c[0][0] : t == 1 ? c[1][0] : t == 2 ? c[2][0] : c[3][0];
-        float high = t == 0 ? c[0][3] : t == 1 ? c[1][3] : t == 2 ? c[2][3] : c[3][3];
-        sum = fma(scale[0], low - v.zeros[s][0], sum);
-        sum = fma(scale[1], high - v.zeros[s][1], sum);
-        if (F::HAS_BIAS) sum = fma(bias[0], v.sums[s][0], fma(bias[1], v.sums[s][1], sum));
+        F::scales(row, span, span_idx, upper, scale, bias);
+#pragma unroll
+        for (uint j = 0; j < 4; j++) {
+            float dot = upper == 0 ? c[j][j % 2] : c[j][2 + j % 2];
+            sum = fma(scale[j], dot - v.zeros[u][j], sum);
+            if (F::HAS_BIAS) sum = fma(bias[j], v.sums[u][j], sum);
+        }
     }
     return sum;
 }
 
-template <typename F, typename T, uint SIMDGROUPS, uint DEPTH, uint HELD>
+template <typename F, typename T, uint DEPTH, uint EARLY>
 METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const device float *hidden,
                            const device float *norm_weight, const device int *row_ids, const device float *bias,
                            device uchar *out, constant vmt_matmul_kargs &args, threadgroup uchar *ring,
                            threadgroup uchar *x_tile, threadgroup float *partials,
                            threadgroup float *simdgroup_squares, uint3 tg, uint3 grid, uint tid, uint lane, uint sg) {
-    const uint STAGE = STAGED_ROWS * F::ROW_BYTES;
+    const uint STAGE = 4 * STAGED_ROW_BYTES, CHUNK = STAGED_SIMDGROUPS * STAGED_PART;
     bool is_gated = args.kind == VMT_MATMUL_GATED, has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
-    uint num_parts = args.cols / (F::SPANS * STAGED_SPAN), t = lane % 4;
-    threadgroup uchar *place = ring + (sg * DEPTH * STAGE + lane / 4 * F::ROW_BYTES);
-
     uint2 above = staged_constants(args.cols >> 31, F::LOW, F::HIGH);
+    uint slot = 0, parity = 0;
+    float squares = 0.0f;
+    staged_x v;
 
-    /* The next part to copy. */
-    F row;
-    uint next_block = tg.x, next_part = sg, slot = 0, parity = 0;
-    staged_open(args, weights, min(next_block, args.num_blocks - 1), lane, row);
+    staged_cursor<F> next;
+    next.block = tg.x;
+    next.part = sg;
+    next.half_idx = 0;
+    staged_open(args, weights, lane, next);
 #pragma unroll
-    for (uint i = 0; i < DEPTH; i++) {
-        if (next_part >= num_parts) {
-            next_part = sg;
-            next_block += grid.x;
-            if (next_block < args.num_blocks) staged_open(args, weights, next_block, lane, row);
-        }
-        if (next_block < args.num_blocks && next_part < num_parts) row.copy(place + i * STAGE + t * 16, next_part, t);
-        copy_commit();
-        next_part += SIMDGROUPS;
-    }
-
+    for (uint i = 0; i < EARLY; i++) staged_copy(args, weights, ring + i * STAGE, sg, grid.x, lane, next);
     wait_for_previous();
     uint x_row = (args.flags & VMT_MATMUL_HAS_ROW_IDS) != 0 ? uint(row_ids[tg.y]) : tg.y;
     ulong x_base = ulong(x_row) * args.x_stride;
-    staged_x<F> v[HELD];
-    float squares = 0.0f;
+
     for (uint block_idx = tg.x; block_idx < args.num_blocks; block_idx += grid.x) {
         bool is_first = block_idx == tg.x;
-        float sum = 0.0f;
-        for (uint begin = 0; begin < num_parts; begin += SIMDGROUPS * HELD) {
-            if (is_first || num_parts > SIMDGROUPS * HELD) {
-                uint4 fetched[HELD][F::SPANS]; /* zeros past the end */
+        float sums[2] = {0.0f, 0.0f};
+        for (uint begin = 0; begin < args.cols; begin += CHUNK) {
+            uint first = begin + sg * STAGED_PART;
+            if (is_first || args.cols > CHUNK) {
+                uint4 fetched[4];
                 float more = 0.0f;
 #pragma unroll
-                for (uint i = 0; i < HELD * F::SPANS; i++) {
-                    uint part = begin + i / F::SPANS * SIMDGROUPS + sg;
-                    fetched[i / F::SPANS][i % F::SPANS] = uint4(0u);
-                    if (part < num_parts)
-                        fetched[i / F::SPANS][i % F::SPANS] =
-                            staged_fetch_x(args, x, hidden, norm_weight, x_base,
-                                           (part * F::SPANS + i % F::SPANS) * STAGED_SPAN + lane * 8, &more);
+                for (uint s = 0; s < 4; s++) {
+                    fetched[s] = uint4(0u);
+                    if (first < args.cols)
+                        fetched[s] = staged_fetch_x(args, x, hidden, norm_weight, x_base, first + s * 256 + lane * 8, &more);
                 }
+                if (is_first && begin == 0) {
 #pragma unroll
-                for (uint i = 0; i < HELD * F::SPANS; i++)
-                    staged_deal_x<F, T>(fetched[i / F::SPANS][i % F::SPANS], x_tile, lane, i % F::SPANS,
-                                        v[i / F::SPANS]);
+                    for (uint i = EARLY; i < DEPTH; i++)
+                        staged_copy(args, weights, ring + i * STAGE, sg, grid.x, lane, next);
+                }
+                staged_deal_x<F, T>(fetched, x_tile, lane, v);
                 squares += is_first ? more : 0.0f;
             }
+            if (first >= args.cols) continue;
 #pragma unroll
-            for (uint i = 0; i < HELD; i++) {
-                if (begin + i * SIMDGROUPS + sg < num_parts) {
-                    copy_wait<DEPTH - 1>();
-                    simdgroup_barrier(mem_flags::mem_threadgroup);
-                    sum += staged_multiply<F, T>(place + slot * STAGE, v[i], above, lane);
-                    simdgroup_barrier(mem_flags::mem_threadgroup);
-                    if (next_part >= num_parts) {
-                        next_part = sg;
-                        next_block += grid.x;
-                        if (next_block < args.num_blocks) staged_open(args, weights, next_block, lane, row);
-                    }
-                    if (next_block < args.num_blocks) row.copy(place + slot * STAGE + t * 16, next_part, t);
-                    copy_commit();
-                    next_part += SIMDGROUPS;
-                    slot = slot + 1 == DEPTH ? 0 : slot + 1;
-                }
+            for (uint h = 0; h < 2; h++) {
+                copy_wait<DEPTH - 1>();
+                simdgroup_barrier(mem_flags::mem_threadgroup);
+                threadgroup uchar *stage = ring + slot * STAGE;
+                sums[h] += staged_multiply<F, T>(stage + lane / 4 % 4 * STAGED_ROW_BYTES, v, above, lane);
+                simdgroup_barrier(mem_flags::mem_threadgroup);
+                staged_copy(args, weights, stage, sg, grid.x, lane, next);
+                slot = slot + 1 == DEPTH ? 0 : slot + 1;
             }
         }
         matmul_block block = matmul_find_block(args, block_idx, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
-        sum += simd_shuffle_xor(sum, ushort(1));
-        sum += simd_shuffle_xor(sum, ushort(2));
-        if (t == 0) partials[(parity * SIMDGROUPS + sg) * STAGED_ROWS + lane / 4] = sum;
+#pragma unroll
+        for (uint h = 0; h < 2; h++) {
+            float sum = lane / 2 % 2 == lane / 16 ? sums[h] : 0.0f;
+            sum += simd_shuffle_xor(sum, ushort(16));
+            sum += simd_shuffle_xor(sum, ushort(2));
+            sum += simd_shuffle_xor(sum, ushort(1));
+            if (lane < 16 && lane % 4 == 0) partials[(parity * STAGED_SIMDGROUPS + sg) * STAGED_ROWS + 4 * h + lane / 4] = sum;
+        }
         if (has_norm && is_first) {
             squares = simd_sum(squares);
             if (lane == 0) simdgroup_squares[sg] = squares;
@@ -198,16 +241,17 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
         threadgroup_barrier(mem_flags::mem_threadgroup);
         if (tid < (is_gated ? STAGED_ROWS / 2 : STAGED_ROWS)) {
             float all_squares = 0.0f;
-            for (uint s = 0; s < SIMDGROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
-            matvec_finish<T, STAGED_ROWS, SIMDGROUPS>(args, block, partials + parity * SIMDGROUPS * STAGED_ROWS, tid,
-                                                      all_squares, bias, out, tg.y);
+            for (uint s = 0; s < STAGED_SIMDGROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
+            matvec_finish<T, STAGED_ROWS, STAGED_SIMDGROUPS>(args, block,
+                                                             partials + parity * STAGED_SIMDGROUPS * STAGED_ROWS, tid,
+                                                             all_squares, bias, out, tg.y);
         }
         parity ^= 1;
     }
 }
 
-template <typename F, typename T, uint SIMDGROUPS, uint DEPTH, uint HELD, uint ROW_BYTES>
-[[kernel, max_total_threads_per_threadgroup(SIMDGROUPS * 32)]]
+template <typename F, typename T, uint DEPTH, uint EARLY>
+[[kernel, max_total_threads_per_threadgroup(STAGED_SIMDGROUPS * 32)]]
 void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    const device uchar *data_1 [[buffer(1)]],
                    const device uchar *data_2 [[buffer(2)]],
@@ -229,25 +273,23 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    uint tid [[thread_index_in_threadgroup]],
                    uint lane [[thread_index_in_simdgroup]],
                    uint sg [[simdgroup_index_in_threadgroup]]) {
-    threadgroup uint4 ring[SIMDGROUPS * DEPTH * ROW_BYTES / 2];
-    threadgroup uint4 x_tiles[SIMDGROUPS * 40];
-    threadgroup float partials[2 * SIMDGROUPS * 8];
-    threadgroup float simdgroup_squares[SIMDGROUPS];
+    threadgroup uint4 ring[STAGED_SIMDGROUPS * DEPTH * STAGED_ROW_BYTES / 4];
+    threadgroup uint4 x_tiles[STAGED_SIMDGROUPS * STAGED_X_SPAN / 16];
+    threadgroup float partials[2 * STAGED_SIMDGROUPS * STAGED_ROWS];
+    threadgroup float simdgroup_squares[STAGED_SIMDGROUPS];
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
-    staged_run<F, T, SIMDGROUPS, DEPTH, HELD>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
-                                              (threadgroup uchar *)ring, (threadgroup uchar *)(x_tiles + sg * 40),
-                                              partials, simdgroup_squares, tg, grid, tid, lane, sg);
+    staged_run<F, T, DEPTH, EARLY>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
+                                   (threadgroup uchar *)ring + sg * (DEPTH * 4 * STAGED_ROW_BYTES),
+                                   (threadgroup uchar *)x_tiles + sg * STAGED_X_SPAN, partials, simdgroup_squares, tg,
+                                   grid, tid, lane, sg);
 }
 
 // ---- instantiations
-#define STAGED_NAMED(name, F, T, ...)       \
-    template [[host_name(name)]] [[kernel]] \
-    decltype(matvec_staged<F, T, __VA_ARGS__>) matvec_staged<F, T, __VA_ARGS__>;
-#define STAGED(format, type, T, SPANS, ...) \
-    STAGED_NAMED("matvec_staged_" #format "_" #type, format##_of_##SPANS<T>, T, __VA_ARGS__)
-STAGED(q4_0, f16, half, 2, 4, 3, 2, 304)
-STAGED(q4_k, f16, half, 2, 4, 3, 2, 304)
-STAGED(mlx4, f16, half, 2, 4, 3, 2, 304)
-STAGED(mlx4, bf16, bfloat, 2, 4, 3, 2, 304)
-STAGED(q8_0, f16, half, 1, 4, 3, 4, 272)
+#define STAGED(format, type, T)                                           \
+    template [[host_name("matvec_staged_" #format "_" #type)]] [[kernel]] \
+    decltype(matvec_staged<staged_##format<T>, T, 3, 1>) matvec_staged<staged_##format<T>, T, 3, 1>;
+STAGED(q4_0, f16, half)
+STAGED(q4_k, f16, half)
+STAGED(mlx4, f16, half)
+STAGED(mlx4, bf16, bfloat)

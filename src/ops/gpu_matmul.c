@@ -43,7 +43,7 @@ static const struct {
     const char *format;
     uint32_t part_cols;
     bool has_bf16;
-} staged_formats[] = {{"q4_0", 512, false}, {"q4_k", 512, false}, {"mlx4", 512, true}, {"q8_0", 256, false}};
+} staged_formats[] = {{"q4_0", 1024, false}, {"q4_k", 1024, false}, {"mlx4", 1024, true}};
 #define STAGED_GROUP_SIZE 64u /* MLX */
 
 static const struct format *find_format(const vmt_gpu_weight *w) {
