@@ -288,7 +288,7 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
 // ---- instantiations
 #define STAGED(format, type, T)                                           \
     template [[host_name("matvec_staged_" #format "_" #type)]] [[kernel]] \
-    decltype(matvec_staged<staged_##format<T>, T, 3, 1>) matvec_staged<staged_##format<T>, T, 3, 1>;
+    decltype(matvec_staged<staged_##format<T>, T, 2, 1>) matvec_staged<staged_##format<T>, T, 2, 1>;
 STAGED(q4_0, f16, half)
 STAGED(q4_k, f16, half)
 STAGED(mlx4, f16, half)

@@ -181,7 +181,8 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
 #define MATVEC_GROUPS_MAX        528u
-#define MATVEC_STAGED_GROUPS_MAX 528u
+/* Of matvec_staged: for each core this many or one less, whichever leaves fewer rounds of blocks to it. */
+#define MATVEC_STAGED_GROUPS_MAX 4u
 
 /* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
 static const struct regime {
@@ -306,12 +307,21 @@ static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
     buffers[14] = args->out;
 }
 
+static uint32_t staged_groups(uint32_t num_cores, uint32_t num_blocks) {
+    uint32_t most = MATVEC_STAGED_GROUPS_MAX, fewer = most - 1;
+    bool is_fewer = blocks_of(num_blocks, num_cores * fewer) * fewer < blocks_of(num_blocks, num_cores * most) * most;
+    return num_cores * (is_fewer ? fewer : most);
+}
+
 static vmt_status record_regime(vmt_gpu_program *program, const struct part *part, const struct regime *regime,
                                 vmt_err *err) {
     const vmt_gpu_matmul_args *args = part->args;
     if (regime == &regimes[0] && args->weights[part->begin].cols <= VMT_MATVEC_NARROW_COLS)
         regime = &narrow_matvec;
     vmt_matmul_kargs kargs = make_kargs(part, regime);
+    uint32_t groups_max = regime->groups_max;
+    if (regime == &staged_matvec)
+        groups_max = staged_groups(vmt_gpu_program_gpu(program)->caps.num_cores, kargs.num_blocks);
     char name[64];
     vmt_gpu_op op = {
         .kernel =
@@ -319,7 +329,7 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
         .num_buffers = NUM_BUFFERS,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), regime->groups_max),
+        .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), groups_max),
                  blocks_of(args->rows_max, regime->x_rows_per_group), 1},
         .count = args->count,
         .axis = 1,

@@ -31,6 +31,10 @@ enum {
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
+    CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK = 111,
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
     CU_MEMHOSTALLOC_PORTABLE = 1,
     CU_MEMHOSTALLOC_DEVICEMAP = 2,
     CU_STREAM_NON_BLOCKING = 1,
@@ -102,6 +106,7 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     X(cuModuleLoadData, module_load_data, (CUmodule * module, const void *image))                                \
     X(cuModuleUnload, module_unload, (CUmodule module))                                                          \
     X(cuModuleGetFunction, module_get_function, (CUfunction * function, CUmodule module, const char *name))      \
+    X(cuFuncSetAttribute, func_set_attribute, (CUfunction function, int attribute, int value))                   \
     X(cuLaunchKernel, launch_kernel,                                                                             \
       (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,                 \
        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **params, void **extra)) \

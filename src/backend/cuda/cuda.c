@@ -10,12 +10,16 @@
 
 #define CAPABILITY_MIN 80u    /* bfloat matrices, asynchronous copies, warp reductions */
 #define OVERLAP_MIN    90u    /* kernels that wait for one another themselves */
+#define SHARED_UNIT    256u   /* bytes that threadgroup memory is given out by */
 #define GRID_YZ_MAX    65535u /* threadgroups along y and z */
 
 struct cuda_gpu {
     vmt_gpu base;
     vmt_cuda_api api;
     CUdevice device;
+    struct {
+        uint32_t core, group, reserved; /* bytes of a multiprocessor, of a threadgroup, of that not to be had */
+    } shared;
     CUcontext context;
     vmt_cuda_compiler *compiler;
     vmt_cuda_stream *stream;
@@ -114,6 +118,10 @@ static vmt_status load_kernel(struct cuda_gpu *c, struct pipeline *p, const vmt_
     CUresult result = c->api.module_load_data(&p->module, cubin->ptr);
     if (result == CUDA_SUCCESS) {
         result = c->api.module_get_function(&p->function, p->module, p->base.kernel->name);
+        if (result == CUDA_SUCCESS && p->base.kernel->waits) {
+            int bytes = (int)(c->shared.group - p->base.kernel->threadgroup_bytes);
+            result = c->api.func_set_attribute(p->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+        }
         if (result != CUDA_SUCCESS) c->api.module_unload(p->module);
     }
     return result == CUDA_SUCCESS ? VMT_OK : vmt_cuda_fail(&c->api, result, err, p->base.kernel->name);
@@ -153,6 +161,16 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
     return vmt_cuda_stream_begin(cuda_of(gpu)->stream, err);
 }
 
+/* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
+ * would have more of them to do than others.  With so much unused threadgroup memory no more fit on one than its share. */
+static uint32_t padding_of(const struct cuda_gpu *c, const vmt_kernel *kernel, const uint32_t *grid) {
+    uint64_t groups = (uint64_t)grid[0] * grid[1] * grid[2], share = (groups + c->base.caps.num_cores - 1) / c->base.caps.num_cores;
+    uint64_t used = kernel->threadgroup_bytes + c->shared.reserved;
+    if (!kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
+    uint64_t bytes = c->shared.core / share - used;
+    return (uint32_t)(VMT_MIN(bytes, c->shared.group - kernel->threadgroup_bytes) / SHARED_UNIT * SHARED_UNIT);
+}
+
 static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     const vmt_kernel *kernel = d->pipeline->kernel;
     VMT_ASSERT(kernel->args_bytes <= VMT_GPU_ARGS_MAX);
@@ -163,6 +181,7 @@ static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     launch->kernel = kernel;
     launch->gemm = ((struct pipeline *)d->pipeline)->gemm;
     memcpy(launch->grid, d->grid, sizeof launch->grid);
+    launch->shared_bytes = padding_of(cuda_of(gpu), kernel, d->grid);
     if (kernel->args_bytes > 0) memcpy(launch->args, d->args, kernel->args_bytes);
     for (uint32_t i = 0; i < kernel->num_buffers; i++) {
         const struct memory *m = d->buffers[i].buffer->device;
@@ -222,7 +241,7 @@ static const vmt_gpu_vtable cuda_vtable = {
 
 static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t *capability, vmt_err *err) {
     const vmt_cuda_api *api = &c->api;
-    int count = 0, major = 0, minor = 0, cores = 0;
+    int count = 0, major = 0, minor = 0, cores = 0, shared_core = 0, shared_group = 0, shared_reserved = 0;
     CUresult result = api->init(0);
     if (result == CUDA_SUCCESS) result = api->device_get_count(&count);
     if (result != CUDA_SUCCESS) {
@@ -242,6 +261,9 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
         api->device_get_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, c->device);
         api->device_get_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, c->device);
         api->device_get_attribute(&cores, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, c->device);
+        api->device_get_attribute(&shared_core, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, c->device);
+        api->device_get_attribute(&shared_group, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, c->device);
+        api->device_get_attribute(&shared_reserved, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK, c->device);
         result = api->primary_ctx_retain(&c->context, c->device);
     }
     if (result != CUDA_SUCCESS) return vmt_cuda_fail(api, result, err, "the CUDA device");
@@ -251,6 +273,9 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
                         caps->name, major, minor, CAPABILITY_MIN / 10, CAPABILITY_MIN % 10);
     }
     caps->num_cores = (uint32_t)cores;
+    c->shared.core = (uint32_t)shared_core;
+    c->shared.group = (uint32_t)shared_group;
+    c->shared.reserved = (uint32_t)shared_reserved;
     caps->has_async_copy = true;
     caps->buffer_bytes_max = caps->working_set_bytes = bytes;
     caps->page_bytes = (size_t)sysconf(_SC_PAGESIZE);

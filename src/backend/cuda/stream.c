@@ -111,7 +111,7 @@ static CUresult launch_one(vmt_cuda_stream *s, vmt_cuda_launch *launch) {
     void *params[VMT_GPU_BUFFERS_MAX + 1];
     params_of(launch, params);
     return s->api->launch_kernel(launch->function, launch->grid[0], launch->grid[1], launch->grid[2],
-                                 launch->kernel->threads, 1, 1, 0, s->stream, params, NULL);
+                                 launch->kernel->threads, 1, 1, launch->shared_bytes, s->stream, params, NULL);
 }
 
 static CUresult launch_all(vmt_cuda_stream *s, struct command_buffer *c) {
@@ -160,6 +160,7 @@ static CUresult add_segment(vmt_cuda_stream *s, CUgraph graph, struct command_bu
             .blockDimX = launch->kernel->threads,
             .blockDimY = 1,
             .blockDimZ = 1,
+            .sharedMemBytes = launch->shared_bytes,
             .kernelParams = params,
         };
         bool is_early = s->overlaps && launch->kernel->waits && dependencies != &joint;

@@ -12,6 +12,7 @@ typedef struct vmt_cuda_launch {
     CUdeviceptr buffers[VMT_GPU_BUFFERS_MAX];
     _Alignas(16) uint8_t args[VMT_GPU_ARGS_MAX];
     uint32_t grid[3];
+    uint32_t shared_bytes; /* beside the kernel's own */
     uint32_t segment; /* launches between two barriers have one number */
 } vmt_cuda_launch;
 
