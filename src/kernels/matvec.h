@@ -8,11 +8,19 @@ struct matvec_weights {
     const device uchar *data_0, *data_1, *data_2, *scales_0, *scales_1, *scales_2, *biases_0, *biases_1, *biases_2;
 };
 
+/* matmul_had() of the block's row r. */
+METAL_FUNC float matvec_had(constant vmt_matmul_kargs &args, matmul_block block, uint r, const device uchar *out,
+                            uint x_row) {
+    uint row = block.first_row + r;
+    return row < block.num_rows ? matmul_had(args, out, x_row, block.out_column + row) : 0.0f;
+}
+
 /* The simdgroups' sums of a block, partials [SIMDGROUPS, ROWS], added up for its row r, which in a gated block is one of
- * the first half.  squares: the sum over hidden, if there is a norm: x was taken as a 64th of itself then. */
+ * the first half.  had: matvec_had(); squares: the sum over hidden, if there is a norm: x was taken as a 64th of itself then. */
 template <typename T, uint ROWS, uint SIMDGROUPS>
 METAL_FUNC void matvec_finish(constant vmt_matmul_kargs &args, matmul_block block, const threadgroup float *partials,
-                              uint r, float squares, const device float *bias, device uchar *out, uint x_row) {
+                              uint r, float squares, float had, const device float *bias, device uchar *out,
+                              uint x_row) {
     bool has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
     uint row = block.first_row + r, column = block.out_column + row;
     if (row >= block.num_rows) return;
@@ -27,7 +35,7 @@ METAL_FUNC void matvec_finish(constant vmt_matmul_kargs &args, matmul_block bloc
         up = fma(up, norm_scale, matmul_bias(args, bias, column + args.rows_0));
         total = activate(total, args.act) * up;
     }
-    matmul_store<T>(args, out, x_row, column, total);
+    matmul_store<T>(args, out, x_row, column, total, had);
 }
 
 #endif

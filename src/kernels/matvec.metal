@@ -235,7 +235,7 @@ METAL_FUNC void matvec_run(matvec_weights weights, const device T *x, const devi
             float all_squares = 0.0f;
             for (uint s = 0; s < SPLIT * GROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
             matvec_finish<T, ROWS, SPLIT>(args, block, partials + (parity * GROUPS + group) * SPLIT * ROWS, position,
-                                          all_squares, bias, out, tg.y);
+                                          all_squares, matvec_had(args, block, position, out, tg.y), bias, out, tg.y);
         }
         parity ^= 1;
     }

@@ -10,8 +10,8 @@ constant constexpr uint STAGED_ROWS = 8;        /* of a block: two times 4, in a
 constant constexpr uint STAGED_SIMDGROUPS = 4;
 constant constexpr uint STAGED_PART = 1024;     /* columns */
 constant constexpr uint STAGED_ROW_BYTES = 608; /* of a part in threadgroup memory */
-constant constexpr uint STAGED_X_BLOCK = 80;    /* bytes of 32 columns of x: keeps the banks apart */
-constant constexpr uint STAGED_X_SPAN = 640;
+constant constexpr uint STAGED_X_PAIR = 144;    /* bytes of 64 columns of x: keeps the banks apart */
+constant constexpr uint STAGED_X_BYTES = 2304;  /* of a part */
 
 /* What comes next: a part of 4 rows. */
 template <typename F> struct staged_cursor {
@@ -81,25 +81,24 @@ METAL_FUNC uint4 staged_fetch_x(constant vmt_matmul_kargs &args, const device T 
                  staged_pair<T>(b.x * d.x, b.y * d.y), staged_pair<T>(b.z * d.z, b.w * d.w));
 }
 
-/* fetched: a part, 8 neighbours of each span in each lane; tile: the simdgroup's, for a span. */
+/* fetched: a part, 8 neighbours of each span in each lane; tile: the simdgroup's. */
 template <typename F, typename T>
 METAL_FUNC void staged_deal_x(const thread uint4 *fetched, threadgroup uchar *tile, uint lane, thread staged_x &v) {
     uint t = lane % 4, g = lane / 4;
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+#pragma unroll
+    for (uint s = 0; s < 4; s++)
+        *(threadgroup uint4 *)(tile + (4 * s + lane / 8) * STAGED_X_PAIR + lane % 8 * 16) = fetched[s];
+    simdgroup_barrier(mem_flags::mem_threadgroup);
 #pragma unroll
     for (uint u = 0; u < 2; u++) {
 #pragma unroll
-        for (uint s = 0; s < 2; s++) {
-            simdgroup_barrier(mem_flags::mem_threadgroup);
-            *(threadgroup uint4 *)(tile + g * STAGED_X_BLOCK + t * 16) = fetched[2 * u + s];
-            simdgroup_barrier(mem_flags::mem_threadgroup);
-            if (g / 4 != s) continue;
-#pragma unroll
-            for (uint i = 0; i < 16; i++) {
-                uint block = g / 2 % 2 * 4 + i / 8 * 2 + g % 2;
-                uint bits = staged_ushort(tile + block * STAGED_X_BLOCK + F::column(block, t, i % 8) % 32 * 2);
-                thread uint &word = v.words[u][i / 8][i % 8 / 2];
-                word = i % 2 == 0 ? bits : word | bits << 16;
-            }
+        for (uint i = 0; i < 16; i++) {
+            uint block = g / 2 % 2 * 4 + i / 8 * 2 + g % 2, at = F::column(block, t, i % 8);
+            const threadgroup uchar *pair = tile + (4 * (2 * u + g / 4) + at / 64) * STAGED_X_PAIR;
+            uint bits = staged_ushort(pair + at % 64 * 2);
+            thread uint &word = v.words[u][i / 8][i % 8 / 2];
+            word = i % 2 == 0 ? bits : word | bits << 16;
         }
 #pragma unroll
         for (uint p = 0; p < 2; p++) {
@@ -192,7 +191,9 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
     ulong x_base = ulong(x_row) * args.x_stride;
 
     for (uint block_idx = tg.x; block_idx < args.num_blocks; block_idx += grid.x) {
-        bool is_first = block_idx == tg.x;
+        bool is_first = block_idx == tg.x, is_finisher = tid < (is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
+        matmul_block block = matmul_find_block(args, block_idx, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
+        float had = is_finisher ? matvec_had(args, block, tid, out, tg.y) : 0.0f;
         float sums[2] = {0.0f, 0.0f};
         for (uint begin = 0; begin < args.cols; begin += CHUNK) {
             uint first = begin + sg * STAGED_PART;
@@ -214,18 +215,19 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
                 squares += is_first ? more : 0.0f;
             }
             if (first >= args.cols) continue;
-#pragma unroll
+#pragma unroll 1
             for (uint h = 0; h < 2; h++) {
                 copy_wait<DEPTH - 1>();
                 simdgroup_barrier(mem_flags::mem_threadgroup);
                 threadgroup uchar *stage = ring + slot * STAGE;
-                sums[h] += staged_multiply<F, T>(stage + lane / 4 % 4 * STAGED_ROW_BYTES, v, above, lane);
+                float sum = staged_multiply<F, T>(stage + lane / 4 % 4 * STAGED_ROW_BYTES, v, above, lane);
+                sums[0] += h == 0 ? sum : 0.0f;
+                sums[1] += h == 0 ? 0.0f : sum;
                 simdgroup_barrier(mem_flags::mem_threadgroup);
                 staged_copy(args, weights, stage, sg, grid.x, lane, next);
                 slot = slot + 1 == DEPTH ? 0 : slot + 1;
             }
         }
-        matmul_block block = matmul_find_block(args, block_idx, is_gated ? STAGED_ROWS / 2 : STAGED_ROWS);
 #pragma unroll
         for (uint h = 0; h < 2; h++) {
             float sum = lane / 2 % 2 == lane / 16 ? sums[h] : 0.0f;
@@ -239,12 +241,12 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
             if (lane == 0) simdgroup_squares[sg] = squares;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        if (tid < (is_gated ? STAGED_ROWS / 2 : STAGED_ROWS)) {
+        if (is_finisher) {
             float all_squares = 0.0f;
             for (uint s = 0; s < STAGED_SIMDGROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
             matvec_finish<T, STAGED_ROWS, STAGED_SIMDGROUPS>(args, block,
                                                              partials + parity * STAGED_SIMDGROUPS * STAGED_ROWS, tid,
-                                                             all_squares, bias, out, tg.y);
+                                                             all_squares, had, bias, out, tg.y);
         }
         parity ^= 1;
     }
@@ -274,14 +276,14 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    uint lane [[thread_index_in_simdgroup]],
                    uint sg [[simdgroup_index_in_threadgroup]]) {
     threadgroup uint4 ring[STAGED_SIMDGROUPS * DEPTH * STAGED_ROW_BYTES / 4];
-    threadgroup uint4 x_tiles[STAGED_SIMDGROUPS * STAGED_X_SPAN / 16];
+    threadgroup uint4 x_tiles[STAGED_SIMDGROUPS * STAGED_X_BYTES / 16];
     threadgroup float partials[2 * STAGED_SIMDGROUPS * STAGED_ROWS];
     threadgroup float simdgroup_squares[STAGED_SIMDGROUPS];
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
     staged_run<F, T, DEPTH, EARLY>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
                                    (threadgroup uchar *)ring + sg * (DEPTH * 4 * STAGED_ROW_BYTES),
-                                   (threadgroup uchar *)x_tiles + sg * STAGED_X_SPAN, partials, simdgroup_squares, tg,
+                                   (threadgroup uchar *)x_tiles + sg * STAGED_X_BYTES, partials, simdgroup_squares, tg,
                                    grid, tid, lane, sg);
 }
 

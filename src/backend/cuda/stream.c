@@ -122,7 +122,7 @@ static CUresult launch_all(vmt_cuda_stream *s, struct command_buffer *c) {
     return result;
 }
 
-/* On kernels that themselves wait for what they depend on. */
+/* The node's threadgroups come while the last of these run. */
 static CUresult depend_early(vmt_cuda_stream *s, CUgraph graph, CUgraphNode node, const CUgraphNode *dependencies,
                              size_t num_dependencies) {
     static const CUgraphEdgeData early = {
