@@ -6,9 +6,9 @@
 #include "kernels/staged.h"
 using namespace metal;
 
-constant constexpr uint STAGED_ROWS = 8;        /* of a block: two times 4, in a gated one of gate and of up */
+constant constexpr uint STAGED_ROWS = VMT_MATVEC_ROWS; /* of a block: two times 4, in a gated one of gate and of up */
 constant constexpr uint STAGED_SIMDGROUPS = 4;
-constant constexpr uint STAGED_PART = 1024;     /* columns */
+constant constexpr uint STAGED_PART = VMT_MATVEC_STAGED_COLS;
 constant constexpr uint STAGED_ROW_BYTES = 608; /* of a part in threadgroup memory */
 constant constexpr uint STAGED_X_PAIR = 144;    /* bytes of 64 columns of x: keeps the banks apart */
 constant constexpr uint STAGED_X_BYTES = 2304;  /* of a part */

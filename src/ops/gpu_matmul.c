@@ -5,7 +5,6 @@
 #include "ops/gpu_dequantize.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define NUM_BUFFERS 15u
 
@@ -37,14 +36,6 @@ static const struct format {
     {"q4_k", VMT_Q4_K, 0, false, 256, 16}, {"q5_k", VMT_Q5_K, 0, false, 256, 16},
     {"q6_k", VMT_Q6_K, 0, false, 256, 4},
 };
-
-/* What matvec_staged reads: rows in parts of so many columns, and activations of these types. */
-static const struct {
-    const char *format;
-    uint32_t part_cols;
-    bool has_bf16;
-} staged_formats[] = {{"q4_0", 1024, false}, {"q4_k", 1024, false}, {"mlx4", 1024, true}};
-#define STAGED_GROUP_SIZE 64u /* MLX */
 
 static const struct format *find_format(const vmt_gpu_weight *w) {
     for (size_t i = 0; i < VMT_COUNT(formats); i++) {
@@ -217,19 +208,13 @@ static bool is_aligned(const vmt_tensor *t, size_t row_bytes) {
     return t->buffer == NULL || (t->offset % 16 == 0 && row_bytes % 16 == 0);
 }
 
-/* Pieces of 16 bytes, whole parts, and rows that more than one simdgroup has. */
+/* Whole parts, and rows in pieces of 16 bytes. */
 static bool can_be_staged(const vmt_gpu *gpu, const struct part *part) {
     const vmt_gpu_weight *w = &part->args->weights[part->begin];
-    vmt_dtype type = part->args->type;
-    const char *name = find_format(w)->name;
-    bool can = false;
-    for (size_t i = 0; i < VMT_COUNT(staged_formats); i++) {
-        if (strcmp(staged_formats[i].format, name) != 0) continue;
-        can = w->cols % staged_formats[i].part_cols == 0 &&
-              (type == VMT_F16 || (type == VMT_BF16 && staged_formats[i].has_bf16));
-    }
-    can = can && gpu->caps.has_async_copy && w->cols > VMT_MATVEC_NARROW_COLS &&
-          (w->bits == 0 || w->group_size == STAGED_GROUP_SIZE);
+    char name[64];
+    vmt_gpu_weight_kernel(staged_matvec.kernel, w, part->args->type, name, sizeof name);
+    bool can = gpu->caps.has_async_copy && vmt_kernel_find(name) != NULL && w->cols > VMT_MATVEC_NARROW_COLS &&
+               w->cols % VMT_MATVEC_STAGED_COLS == 0 && (w->bits == 0 || w->group_size == VMT_MATVEC_STAGED_GROUP);
     for (uint32_t i = part->begin; i < part->end && can; i++) {
         size_t row_bytes = 0, affine_bytes = w->group_size ? w->cols / w->group_size * 2 : 0;
         w = &part->args->weights[i];

@@ -551,6 +551,48 @@ static void expect_kernels(fixture *f, const vmt_gpu_matmul_args *args, const ch
     vmt_gpu_program_destroy(program);
 }
 
+/* What matvec_staged is for, and what forbids it. */
+static void stages_what_it_can(vmt_test *t) {
+    fixture f = open_fixture(t);
+    const vmt_gpu_matmul_args good = {
+        .weights = {new_weight(&f, 12, VMT_F16, 20, 2048, 0)}, /* Q4_0 */
+        .num_weights = 1,
+        .type = VMT_F16,
+        .x = new_random(&f, VMT_F16, 1, 4096, -1, 1),
+        .out = new_tensor(&f, VMT_F16, 1, 20),
+        .scale = 1,
+        .count = VMT_COUNT_TOKENS,
+        .rows_max = 1,
+    };
+    bool can = f.gpu->caps.has_async_copy;
+    vmt_gpu_matmul_args args = good;
+    expect_kernels(&f, &args, can ? "matvec_staged_q4_0_f16" : "matvec_q4_0_f16");
+    args.weights[0].data.offset = 4; /* of the 20 rows 19 are left */
+    args.weights[0].rows = 19;
+    args.weights[0].data.shape[0] = 19;
+    expect_kernels(&f, &args, "matvec_q4_0_f16");
+    args = good;
+    args.weights[0] = new_weight(&f, 12, VMT_F16, 20, 1024, 0);
+    expect_kernels(&f, &args, "matvec_narrow_q4_0_f16");
+    args.weights[0] = new_weight(&f, 12, VMT_F16, 20, 1536, 0);
+    expect_kernels(&f, &args, "matvec_q4_0_f16");
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 64);
+    expect_kernels(&f, &args, can ? "matvec_staged_mlx4_f16" : "matvec_mlx4_f16");
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 32);
+    expect_kernels(&f, &args, "matvec_mlx4_f16");
+    args.weights[0] = new_weight(&f, 11, VMT_F16, 20, 2048, 0);
+    expect_kernels(&f, &args, "matvec_q8_0_f16");
+    args = good;
+    if (can) {
+        vmt_gpu_distrust(f.gpu, vmt_kernel_find("matvec_staged_q4_0_f16"), "the test says so");
+        expect_kernels(&f, &args, "matvec_q4_0_f16");
+    }
+    f.gpu->caps.has_async_copy = false;
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 64);
+    expect_kernels(&f, &args, "matvec_mlx4_f16");
+    close_fixture(&f);
+}
+
 #define PLAIN "matmul_tiled_f16_f16"
 #define MADE  "dequantize_q4_k_f16"
 
@@ -781,6 +823,7 @@ static const vmt_test_case cases[] = {
     {"products_are_those_of_mlx", products_are_those_of_mlx},
     {"makes_every_format_plain", makes_every_format_plain},
     {"mixes_what_a_library_multiplies", mixes_what_a_library_multiplies},
+    {"stages_what_it_can", stages_what_it_can},
     {"knows_what_a_library_can", knows_what_a_library_can},
     {"counts_dispatches", counts_dispatches},
     {"refuses_what_no_kernel_takes", refuses_what_no_kernel_takes},
