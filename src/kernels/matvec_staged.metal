@@ -68,11 +68,15 @@ template <typename T> METAL_FUNC uint staged_pair(float a, float b) {
     return uint(as_type<ushort>(T(a))) | uint(as_type<ushort>(T(b))) << 16;
 }
 
-/* 8 neighbours of x; with a norm hidden times the norm's weight, a 64th of it. */
+/* Where a simdgroup has the 8 columns of lane in span s of a part of x. */
+METAL_FUNC threadgroup uchar *staged_x_place(threadgroup uchar *tile, uint s, uint lane) {
+    return tile + (4 * s + lane / 8) * STAGED_X_PAIR + lane % 8 * 16;
+}
+
+/* 8 neighbours of hidden times the norm's weight, a 64th of it. */
 template <typename T>
-METAL_FUNC uint4 staged_fetch_x(constant vmt_matmul_kargs &args, const device T *x, const device float *hidden,
-                                const device float *norm_weight, ulong x_base, uint column, thread float *squares) {
-    if ((args.flags & VMT_MATMUL_HAS_NORM) == 0) return *(const device uint4 *)(x + x_base + column);
+METAL_FUNC uint4 staged_norm_x(const device float *hidden, const device float *norm_weight, ulong x_base, uint column,
+                               thread float *squares) {
     const device float4 *h = (const device float4 *)(hidden + x_base + column);
     const device float4 *w = (const device float4 *)(norm_weight + column);
     float4 a = h[0], b = h[1], c = w[0] * 0.015625f, d = w[1] * 0.015625f;
@@ -81,15 +85,16 @@ METAL_FUNC uint4 staged_fetch_x(constant vmt_matmul_kargs &args, const device T 
                  staged_pair<T>(b.x * d.x, b.y * d.y), staged_pair<T>(b.z * d.z, b.w * d.w));
 }
 
-/* fetched: a part, 8 neighbours of each span in each lane; tile: the simdgroup's. */
-template <typename F, typename T>
-METAL_FUNC void staged_deal_x(const thread uint4 *fetched, threadgroup uchar *tile, uint lane, thread staged_x &v) {
-    uint t = lane % 4, g = lane / 4;
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+template <typename T> METAL_FUNC void staged_copy_x(const device T *x, threadgroup uchar *tile, uint lane) {
 #pragma unroll
     for (uint s = 0; s < 4; s++)
-        *(threadgroup uint4 *)(tile + (4 * s + lane / 8) * STAGED_X_PAIR + lane % 8 * 16) = fetched[s];
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+        copy_16(staged_x_place(tile, s, lane), (const device uchar *)(x + s * 256 + lane * 8));
+}
+
+/* tile: a part of x. */
+template <typename F, typename T>
+METAL_FUNC void staged_deal_x(const threadgroup uchar *tile, uint lane, thread staged_x &v) {
+    uint t = lane % 4, g = lane / 4;
 #pragma unroll
     for (uint u = 0; u < 2; u++) {
 #pragma unroll
@@ -166,7 +171,7 @@ METAL_FUNC float staged_multiply(const threadgroup uchar *row, const thread stag
     return sum;
 }
 
-template <typename F, typename T, uint DEPTH, uint EARLY>
+template <typename F, typename T>
 METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const device float *hidden,
                            const device float *norm_weight, const device int *row_ids, const device float *bias,
                            device uchar *out, constant vmt_matmul_kargs &args, threadgroup uchar *ring,
@@ -184,8 +189,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
     next.part = sg;
     next.half_idx = 0;
     staged_open(args, weights, lane, next);
-#pragma unroll
-    for (uint i = 0; i < EARLY; i++) staged_copy(args, weights, ring + i * STAGE, sg, grid.x, lane, next);
+    staged_copy(args, weights, ring, sg, grid.x, lane, next);
     wait_for_previous();
     uint x_row = (args.flags & VMT_MATMUL_HAS_ROW_IDS) != 0 ? uint(row_ids[tg.y]) : tg.y;
     ulong x_base = ulong(x_row) * args.x_stride;
@@ -197,27 +201,39 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
         float sums[2] = {0.0f, 0.0f};
         for (uint begin = 0; begin < args.cols; begin += CHUNK) {
             uint first = begin + sg * STAGED_PART;
-            if (is_first || args.cols > CHUNK) {
-                uint4 fetched[4];
-                float more = 0.0f;
-#pragma unroll
-                for (uint s = 0; s < 4; s++) {
-                    fetched[s] = uint4(0u);
-                    if (first < args.cols)
-                        fetched[s] = staged_fetch_x(args, x, hidden, norm_weight, x_base, first + s * 256 + lane * 8, &more);
-                }
-                if (is_first && begin == 0) {
-#pragma unroll
-                    for (uint i = EARLY; i < DEPTH; i++)
-                        staged_copy(args, weights, ring + i * STAGE, sg, grid.x, lane, next);
-                }
-                staged_deal_x<F, T>(fetched, x_tile, lane, v);
-                squares += is_first ? more : 0.0f;
-            }
             if (first >= args.cols) continue;
+            if (is_first || args.cols > CHUNK) {
+                bool is_start = is_first && begin == 0;
+                uint4 normed[4];
+                float more = 0.0f;
+                if (has_norm) {
+#pragma unroll
+                    for (uint s = 0; s < 4; s++)
+                        normed[s] = staged_norm_x<T>(hidden, norm_weight, x_base, first + s * 256 + lane * 8, &more);
+                    squares += is_first ? more : 0.0f;
+                } else if (is_start) {
+                    staged_copy_x(x + x_base + first, x_tile, lane);
+                }
+                if (is_start) {
+                    copy_commit();
+                    staged_copy(args, weights, ring + STAGE, sg, grid.x, lane, next);
+                }
+                if (has_norm) {
+#pragma unroll
+                    for (uint s = 0; s < 4; s++)
+                        *(threadgroup uint4 *)staged_x_place(x_tile, s, lane) = normed[s];
+                }
+                copy_wait<1>();
+                simdgroup_barrier(mem_flags::mem_threadgroup);
+                staged_deal_x<F, T>(x_tile, lane, v);
+                simdgroup_barrier(mem_flags::mem_threadgroup);
+                /* Goes with the next part of W. */
+                uint after = first + CHUNK < args.cols ? first + CHUNK : sg * STAGED_PART;
+                if (!has_norm && args.cols > CHUNK) staged_copy_x(x + x_base + after, x_tile, lane);
+            }
 #pragma unroll 1
             for (uint h = 0; h < 2; h++) {
-                copy_wait<DEPTH - 1>();
+                copy_wait<1>();
                 simdgroup_barrier(mem_flags::mem_threadgroup);
                 threadgroup uchar *stage = ring + slot * STAGE;
                 float sum = staged_multiply<F, T>(stage + lane / 4 % 4 * STAGED_ROW_BYTES, v, above, lane);
@@ -225,7 +241,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
                 sums[1] += h == 0 ? 0.0f : sum;
                 simdgroup_barrier(mem_flags::mem_threadgroup);
                 staged_copy(args, weights, stage, sg, grid.x, lane, next);
-                slot = slot + 1 == DEPTH ? 0 : slot + 1;
+                slot ^= 1;
             }
         }
 #pragma unroll
@@ -252,7 +268,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
     }
 }
 
-template <typename F, typename T, uint DEPTH, uint EARLY>
+template <typename F, typename T>
 [[kernel, max_total_threads_per_threadgroup(STAGED_SIMDGROUPS * 32)]]
 void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    const device uchar *data_1 [[buffer(1)]],
@@ -275,14 +291,14 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    uint tid [[thread_index_in_threadgroup]],
                    uint lane [[thread_index_in_simdgroup]],
                    uint sg [[simdgroup_index_in_threadgroup]]) {
-    threadgroup uint4 ring[STAGED_SIMDGROUPS * DEPTH * STAGED_ROW_BYTES / 4];
+    threadgroup uint4 ring[STAGED_SIMDGROUPS * 2 * STAGED_ROW_BYTES / 4];
     threadgroup uint4 x_tiles[STAGED_SIMDGROUPS * STAGED_X_BYTES / 16];
     threadgroup float partials[2 * STAGED_SIMDGROUPS * STAGED_ROWS];
     threadgroup float simdgroup_squares[STAGED_SIMDGROUPS];
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
-    staged_run<F, T, DEPTH, EARLY>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
-                                   (threadgroup uchar *)ring + sg * (DEPTH * 4 * STAGED_ROW_BYTES),
+    staged_run<F, T>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
+                                   (threadgroup uchar *)ring + sg * (2 * 4 * STAGED_ROW_BYTES),
                                    (threadgroup uchar *)x_tiles + sg * STAGED_X_BYTES, partials, simdgroup_squares, tg,
                                    grid, tid, lane, sg);
 }
@@ -290,7 +306,7 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
 // ---- instantiations
 #define STAGED(format, type, T)                                           \
     template [[host_name("matvec_staged_" #format "_" #type)]] [[kernel]] \
-    decltype(matvec_staged<staged_##format<T>, T, 2, 1>) matvec_staged<staged_##format<T>, T, 2, 1>;
+    decltype(matvec_staged<staged_##format<T>, T>) matvec_staged<staged_##format<T>, T>;
 STAGED(q4_0, f16, half)
 STAGED(q4_k, f16, half)
 STAGED(mlx4, f16, half)
