@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-STREAMS = (16, 64)
+STREAMS = tuple(int(n) for n in os.environ.get("BENCH_SERVE_STREAMS", "16,64").split(","))
 IN_TOKENS, OUT_TOKENS = 256, 128
 WARM_S = float(os.environ.get("BENCH_SERVE_WARM", "20"))      # until every stream decodes
 WINDOW_S = float(os.environ.get("BENCH_SERVE_WINDOW", "60"))  # what is counted

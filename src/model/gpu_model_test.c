@@ -347,8 +347,9 @@ static void a_step_that_takes_too_long_is_given_up(vmt_test *t) {
     launch(&m, &seq, 1, 1);
     launch(&m, &(struct seq){0, g.prompt_len, g.prompt_len + 1, NULL, 0}, 1, 1);
     vmt_sample_outcome out;
-    if (m.runner.collect(m.runner.self, &out, &err) == VMT_OK) { /* a driver that runs a step in commit() */
-        (void)collect(&m);
+    vmt_status status = m.runner.collect(m.runner.self, &out, &err);
+    if (status == VMT_OK) status = m.runner.collect(m.runner.self, &out, &err); /* a fast device: one of the two */
+    if (status == VMT_OK) { /* or a driver that runs a step in commit() */
         close_model(&m);
         vmt_test_skip(t, "%s was done before anyone waited", vmt_golden_families[0]);
     }

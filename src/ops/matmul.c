@@ -132,7 +132,8 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
     uint32_t items = num_row_blocks * run.num_panels;
     /* Many rows make an item long, so that its weight bytes count for more. */
     size_t item_bytes = run.mm.layout.bytes * VMT_MAX(run.block_rows / VMT_MM_PANEL, 1);
-    /* Kernels of plain floats and pairs take up to four panels at once, that of many quantized rows a group. */
+    /* Kernels of plain floats and pairs take up to four panels at once, that of many quantized rows a group.  Few rows
+     * wait for weights: long runs of them are read faster, and what comes next is asked for. */
     uint32_t group = args->num_rows > VMT_MM_STREAM_ROWS ? vmt_mm_amx_group(&run.mm) : 1,
              grain_min = w->kind->class == VMT_MM_QUANTS ? group : 4,
              grain = (uint32_t)VMT_MAX(CHUNK_BYTES / item_bytes, grain_min);
@@ -144,7 +145,7 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
                                   .cpu_fn = multiply_items,
                                   .cpu_items = items,
                                   .cpu_grain = is_even ? 0 : grain,
-                                  .cpu_is_guided = !is_even && args->num_rows <= VMT_MM_STREAM_ROWS,
+                                  .cpu_is_guided = !is_even && args->num_rows <= VMT_MM_FEW_ROWS,
                                   .scratch_bytes = vmt_mm_scratch_bytes(&run.mm),
                               });
 }
@@ -152,7 +153,8 @@ vmt_status vmt_matmul(vmt_backend *be, const vmt_matmul_args *args) {
 size_t vmt_mm_scratch_bytes(const vmt_mm_args *args) {
     if (args->kind->class == VMT_MM_FLOATS) return 0;
     if (args->kind->class == VMT_MM_PAIRS) return VMT_MM_RING_BYTES;
-    return VMT_MM_RING_BYTES + vmt_mm_amx_group(args) * vmt_mm_unpacked_bytes(args);
+    return VMT_MM_RING_BYTES + VMT_MM_FEW_ROWS * VMT_MM_PANEL * sizeof(float) +
+           vmt_mm_amx_group(args) * vmt_mm_unpacked_bytes(args);
 }
 
 void vmt_matmul_ref(const vmt_matmul_args *args) {

@@ -144,32 +144,45 @@ typedef void (*vmt_mm_quantizer)(const vmt_mm_args *args, uint32_t panel_idx, ui
  * from 3,072 to 6,144 (2 cores, 2026-11). */
 #define VMT_MM_AHEAD_BYTES 2048u
 #define VMT_MM_STREAM_ROWS 4u
-VMT_INLINE void vmt_mm_prefetch(const vmt_mm_args *args, const uint8_t *panel, uint32_t block,
-                                const uint32_t quant_bytes) {
-    uint32_t at = block + VMT_MIN(VMT_MM_AHEAD_BYTES / quant_bytes, args->num_blocks);
+
+typedef struct vmt_mm_packed { /* a packed block */
+    const uint8_t *quants, *scales, *supers;
+} vmt_mm_packed;
+/* The block that lies `ahead` blocks behind this one of the panel, at most as many as a panel has. */
+VMT_INLINE vmt_mm_packed vmt_mm_packed_after(const vmt_mm_args *args, const uint8_t *panel, uint32_t block,
+                                             uint32_t ahead) {
+    uint32_t at = block + VMT_MIN(ahead, args->num_blocks);
     if (at >= args->num_blocks) {
         at -= args->num_blocks;
         panel += args->layout.bytes;
     }
-    const uint8_t *quants = panel + (size_t)at * quant_bytes;
-    VMT_UNROLL for (uint32_t i = 0; i < quant_bytes; i += 64) __builtin_prefetch(quants + i);
-    __builtin_prefetch(panel + args->layout.scales + (size_t)at * args->kind->scale_bytes);
-    __builtin_prefetch(panel + args->layout.supers + (size_t)(at / VMT_MM_SUPER) * args->kind->super_bytes);
+    return (vmt_mm_packed){panel + (size_t)at * args->kind->quant_bytes,
+                           panel + args->layout.scales + (size_t)at * args->kind->scale_bytes,
+                           panel + args->layout.supers + (size_t)(at / VMT_MM_SUPER) * args->kind->super_bytes};
+}
+VMT_INLINE void vmt_mm_prefetch(const vmt_mm_args *args, const uint8_t *panel, uint32_t block,
+                                const uint32_t quant_bytes) {
+    vmt_mm_packed at = vmt_mm_packed_after(args, panel, block, VMT_MM_AHEAD_BYTES / quant_bytes);
+    VMT_UNROLL for (uint32_t i = 0; i < quant_bytes; i += 64) __builtin_prefetch(at.quants + i);
+    __builtin_prefetch(at.scales);
+    __builtin_prefetch(at.supers);
 }
 
 /* The kernel for num_rows rows of x when isa is the best one allowed: pure functions over a table. */
 vmt_mm_kernel vmt_mm_kernel_for(const vmt_matmul_kind *kind, vmt_isa isa, uint32_t num_rows);
 vmt_mm_quantizer vmt_mm_quantizer_for(vmt_mm_class class, vmt_isa isa);
 
-/* The AMX kernel's scratch: a ring of tiles, then as many unpacked panels as fit beside x in the second cache. */
+/* The AMX kernel's scratch: a ring of tiles, sums of few rows, then one unpacked panel, or as many as fit beside many
+ * rows of x in the second cache. */
 #define VMT_MM_RING_BYTES  ((size_t)8192)
+#define VMT_MM_FEW_ROWS    64u
 #define VMT_MM_GROUP_BYTES ((size_t)128 << 10)
 #define VMT_MM_GROUP_MAX   8u
 static inline size_t vmt_mm_unpacked_bytes(const vmt_mm_args *args) {
     return (size_t)args->num_blocks * (VMT_MM_BLOCK * VMT_MM_PANEL + 2 * VMT_MM_PANEL * sizeof(float));
 }
 static inline uint32_t vmt_mm_amx_group(const vmt_mm_args *args) {
-    size_t fit = VMT_MM_GROUP_BYTES / vmt_mm_unpacked_bytes(args);
+    size_t fit = args->num_rows <= VMT_MM_FEW_ROWS ? 1 : VMT_MM_GROUP_BYTES / vmt_mm_unpacked_bytes(args);
     return (uint32_t)VMT_MAX(VMT_MIN(fit, VMT_MM_GROUP_MAX), 1);
 }
 

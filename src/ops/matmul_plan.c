@@ -20,7 +20,7 @@ static const struct {
     {VMT_MM_PAIRS, VMT_ISA_AMX, 1, vmt_mm_pairs_amx},
     {VMT_MM_QUANTS, VMT_ISA_AVX2, 1, vmt_mm_quant_avx2},
     {VMT_MM_QUANTS, VMT_ISA_AVX512VNNI, 1, vmt_mm_quant_avx512vnni},
-    {VMT_MM_QUANTS, VMT_ISA_AMX, 9, vmt_mm_quant_amx},
+    {VMT_MM_QUANTS, VMT_ISA_AMX, 5, vmt_mm_quant_amx},
 #elif defined(__aarch64__)
     {VMT_MM_FLOATS, VMT_ISA_NEON, 1, vmt_mm_float_neon},
     {VMT_MM_PAIRS, VMT_ISA_NEON, 1, vmt_mm_pairs_neon},
