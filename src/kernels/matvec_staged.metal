@@ -1,15 +1,39 @@
-/* matvec_staged: matvec where the device copies behind the reader's back and multiplies matrices of 16 bits.
- * reference: ops/gpu_matmul_test.c */
+/* matvec_staged: matvec of 4-bit weights, where the device copies behind the reader's back (vmt_gpu_caps.has_async_copy):
+ * CUDA.  Apple's GPUs have no such copies; there matvec runs.   reference: ops/gpu_matmul_test.c
+ *
+ * Buffers   kernels/matmul.h.
+ * Math      matvec's.  Products of matrices (kernels/mma.h) of 16 pieces of rows of W, quants as they are, with 8 pieces
+ *           of x.  Only where both are of the same columns they mean something:
+ *
+ *             B:  column n   the block's x in piece n        A:  row g       row g % 4 of W, piece 4 * (g / 4) ..
+ *             C:             is looked at where              row g + 8   the same row, the next piece
+ *                            the pieces are the same
+ *
+ *           Quants take fewer instructions as halves in pairs than as floats one by one, and scales come once a block.
+ * Grid      threadgroups (any number, num_rows) of 4 simdgroups, which walk blocks tg, tg + number, ... of 8 rows (of 4
+ *           of gate and the same 4 of up).  A simdgroup takes 1024 columns of 4 rows at a time, then of the other 4:
+ *
+ *             columns      0 .. 1023   1024 .. 2047   2048 .. 3071   3072 .. 4095 | the next chunk
+ *             simdgroup    0           1              2              3            | 0  1  2  3
+ *
+ * Memory    threadgroup: for each simdgroup two parts of rows, its own, so that it waits for none of the others; one is
+ *           multiplied while the other is on its way, over the ends of chunks and blocks.  x of a part, its columns
+ *           dealt out to registers; a sum for each simdgroup and row, twice.  W is read once, in runs of 512 or 576
+ *           bytes: shorter ones cost bandwidth.
+ * Requires  cols a multiple of 1024; W (and its scales and biases) in rows of whole pieces of 16 bytes, on 16 bytes; MLX
+ *           in groups of 64; x, hidden and norm_weight rows on 16 bytes.
+ * Numerics  matvec's: x is a T, products are exact, sums are floats. */
 #include <metal_stdlib>
 #include "kernels/matvec.h"
 #include "kernels/mma.h"
 #include "kernels/staged.h"
 using namespace metal;
 
-constant constexpr uint STAGED_ROWS = VMT_MATVEC_ROWS; /* of a block: two times 4, in a gated one of gate and of up */
+constant constexpr uint STAGED_ROWS = VMT_MATVEC_ROWS; /* of a block: two times 4 */
 constant constexpr uint STAGED_SIMDGROUPS = 4;
 constant constexpr uint STAGED_PART = VMT_MATVEC_STAGED_COLS;
-constant constexpr uint STAGED_ROW_BYTES = 608; /* of a part in threadgroup memory */
+constant constexpr uint STAGED_ROW_BYTES = 608; /* of a part in threadgroup memory: keeps the banks apart */
+constant constexpr uint STAGED_STAGE = 2432;    /* bytes of 4 rows */
 constant constexpr uint STAGED_X_PAIR = 144;    /* bytes of 64 columns of x: keeps the banks apart */
 constant constexpr uint STAGED_X_BYTES = 2304;  /* of a part */
 
@@ -88,7 +112,7 @@ METAL_FUNC uint4 staged_norm_x(const device float *hidden, const device float *n
 template <typename T> METAL_FUNC void staged_copy_x(const device T *x, threadgroup uchar *tile, uint lane) {
 #pragma unroll
     for (uint s = 0; s < 4; s++)
-        copy_16(staged_x_place(tile, s, lane), (const device uchar *)(x + s * 256 + lane * 8));
+        copy_16_cached(staged_x_place(tile, s, lane), (const device uchar *)(x + s * 256 + lane * 8));
 }
 
 /* tile: a part of x. */
@@ -177,7 +201,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
                            device uchar *out, constant vmt_matmul_kargs &args, threadgroup uchar *ring,
                            threadgroup uchar *x_tile, threadgroup float *partials,
                            threadgroup float *simdgroup_squares, uint3 tg, uint3 grid, uint tid, uint lane, uint sg) {
-    const uint STAGE = 4 * STAGED_ROW_BYTES, CHUNK = STAGED_SIMDGROUPS * STAGED_PART;
+    const uint CHUNK = STAGED_SIMDGROUPS * STAGED_PART;
     bool is_gated = args.kind == VMT_MATMUL_GATED, has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
     uint2 above = staged_constants(args.cols >> 31, F::LOW, F::HIGH);
     uint slot = 0, parity = 0;
@@ -216,7 +240,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
                 }
                 if (is_start) {
                     copy_commit();
-                    staged_copy(args, weights, ring + STAGE, sg, grid.x, lane, next);
+                    staged_copy(args, weights, ring + STAGED_STAGE, sg, grid.x, lane, next);
                 }
                 if (has_norm) {
 #pragma unroll
@@ -235,7 +259,7 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
             for (uint h = 0; h < 2; h++) {
                 copy_wait<1>();
                 simdgroup_barrier(mem_flags::mem_threadgroup);
-                threadgroup uchar *stage = ring + slot * STAGE;
+                threadgroup uchar *stage = ring + slot * STAGED_STAGE;
                 float sum = staged_multiply<F, T>(stage + lane / 4 % 4 * STAGED_ROW_BYTES, v, above, lane);
                 sums[0] += h == 0 ? sum : 0.0f;
                 sums[1] += h == 0 ? 0.0f : sum;
@@ -291,14 +315,14 @@ void matvec_staged(const device uchar *data_0 [[buffer(0)]],
                    uint tid [[thread_index_in_threadgroup]],
                    uint lane [[thread_index_in_simdgroup]],
                    uint sg [[simdgroup_index_in_threadgroup]]) {
-    threadgroup uint4 ring[STAGED_SIMDGROUPS * 2 * STAGED_ROW_BYTES / 4];
+    threadgroup uint4 ring[STAGED_SIMDGROUPS * 2 * STAGED_STAGE / 16];
     threadgroup uint4 x_tiles[STAGED_SIMDGROUPS * STAGED_X_BYTES / 16];
     threadgroup float partials[2 * STAGED_SIMDGROUPS * STAGED_ROWS];
     threadgroup float simdgroup_squares[STAGED_SIMDGROUPS];
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
     staged_run<F, T>(weights, x, hidden, norm_weight, row_ids, bias, out, args,
-                                   (threadgroup uchar *)ring + sg * (2 * 4 * STAGED_ROW_BYTES),
+                                   (threadgroup uchar *)ring + sg * (2 * STAGED_STAGE),
                                    (threadgroup uchar *)x_tiles + sg * STAGED_X_BYTES, partials, simdgroup_squares, tg,
                                    grid, tid, lane, sg);
 }

@@ -2,7 +2,7 @@
  * two elements of T in a word.
  *
  * A part of a row is 1024 columns: 4 spans of 256, 8 blocks of 32 each.  In threadgroup memory a span begins every
- * STAGED_SPAN_BYTES, a row every STAGED_ROW_BYTES, which keeps the banks apart.  Lane 8 * r + i copies row r's pieces of
+ * STAGED_SPAN_BYTES.  Lane 8 * r + i copies row r's pieces of
  * 16 bytes i, i + 8, ...; lane 4 * g + t multiplies row g % 4.
  *
  *   HAS_BIAS, LOW, HIGH   constants of decode() for staged_constants()

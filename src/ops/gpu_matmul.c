@@ -172,7 +172,7 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
 #define MATVEC_GROUPS_MAX        528u
-/* Of matvec_staged: for each core this many or one less, whichever leaves fewer rounds of blocks to it. */
+/* Of matvec_staged: for each core one less than this, unless that costs a core more than a tenth more blocks. */
 #define MATVEC_STAGED_GROUPS_MAX 4u
 
 /* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
@@ -294,7 +294,8 @@ static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
 
 static uint32_t staged_groups(uint32_t num_cores, uint32_t num_blocks) {
     uint32_t most = MATVEC_STAGED_GROUPS_MAX, fewer = most - 1;
-    bool is_fewer = blocks_of(num_blocks, num_cores * fewer) * fewer < blocks_of(num_blocks, num_cores * most) * most;
+    uint64_t blocks = (uint64_t)blocks_of(num_blocks, num_cores * most) * most;
+    bool is_fewer = (uint64_t)blocks_of(num_blocks, num_cores * fewer) * fewer * 10 <= blocks * 11;
     return num_cores * (is_fewer ? fewer : most);
 }
 
