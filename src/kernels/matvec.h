@@ -15,12 +15,13 @@ METAL_FUNC float matvec_had(constant vmt_matmul_kargs &args, matmul_block block,
     return row < block.num_rows ? matmul_had(args, out, x_row, block.out_column + row) : 0.0f;
 }
 
-/* The simdgroups' sums of a block, partials [SIMDGROUPS, ROWS], added up for its row r, which in a gated block is one of
- * the first half.  had: matvec_had(); squares: the sum over hidden, if there is a norm: x was taken as a 64th of itself then. */
+/* The simdgroups' sums of a block, partials [SIMDGROUPS, ROWS], added up for its row r, which in a gated block is one
+ * of the first half.  squares: the sum over hidden, if there is a norm: x was taken as a 64th of itself then.  had:
+ * matvec_had(). */
 template <typename T, uint ROWS, uint SIMDGROUPS>
-METAL_FUNC void matvec_finish(constant vmt_matmul_kargs &args, matmul_block block, const threadgroup float *partials,
-                              uint r, float squares, float had, const device float *bias, device uchar *out,
-                              uint x_row) {
+METAL_FUNC void matvec_finish(constant vmt_matmul_kargs &args, matmul_block block,
+                              const threadgroup float *partials, uint r, float squares, float had,
+                              const device float *bias, device uchar *out, uint x_row) {
     bool has_norm = (args.flags & VMT_MATMUL_HAS_NORM) != 0;
     uint row = block.first_row + r, column = block.out_column + row;
     if (row >= block.num_rows) return;

@@ -1,27 +1,27 @@
-/* matvec_staged: matvec of 4-bit weights, where the device copies behind the reader's back (vmt_gpu_caps.has_async_copy):
+/* matvec_staged: matvec of 4-bit weights where the device copies behind the reader's back, vmt_gpu_caps.has_async_copy:
  * CUDA.  Apple's GPUs have no such copies; there matvec runs.   reference: ops/gpu_matmul_test.c
  *
  * Buffers   kernels/matmul.h.
- * Math      matvec's.  Products of matrices (kernels/mma.h) of 16 pieces of rows of W, quants as they are, with 8 pieces
- *           of x.  Only where both are of the same columns they mean something:
+ * Math      matvec's, by products of matrices (kernels/mma.h), which take fewer instructions: quants are made halves in
+ *           pairs, and a scale is applied once a block.  Of W [rows, 512 columns] A has 4 rows, each in 4 pieces of 4
+ *           blocks of 32 columns; B has x.  A row's product with a column of B is looked at if both are of one block:
  *
- *             B:  column n   the block's x in piece n        A:  row g       row g % 4 of W, piece 4 * (g / 4) ..
- *             C:             is looked at where              row g + 8   the same row, the next piece
- *                            the pieces are the same
+ *             A   row g        row g % 4, piece g / 4 * 2           one block of each piece at a time
+ *                 row g + 8    row g % 4, piece g / 4 * 2 + 1
+ *             B   column n     piece n / 2, its block n % 2 or 2 + n % 2
  *
- *           Quants take fewer instructions as halves in pairs than as floats one by one, and scales come once a block.
  * Grid      threadgroups (any number, num_rows) of 4 simdgroups, which walk blocks tg, tg + number, ... of 8 rows (of 4
  *           of gate and the same 4 of up).  A simdgroup takes 1024 columns of 4 rows at a time, then of the other 4:
  *
  *             columns      0 .. 1023   1024 .. 2047   2048 .. 3071   3072 .. 4095 | the next chunk
  *             simdgroup    0           1              2              3            | 0  1  2  3
  *
- * Memory    threadgroup: for each simdgroup two parts of rows, its own, so that it waits for none of the others; one is
- *           multiplied while the other is on its way, over the ends of chunks and blocks.  x of a part, its columns
- *           dealt out to registers; a sum for each simdgroup and row, twice.  W is read once, in runs of 512 or 576
+ * Memory    threadgroup: of each simdgroup two parts of rows, its own, so that it waits for none of the others: one is
+ *           multiplied while the other is on its way, over the ends of chunks and blocks.  A part of x, whose columns
+ *           are dealt out to registers; a sum for each simdgroup and row, twice.  W is read once, in runs of 512 or 576
  *           bytes: shorter ones cost bandwidth.
- * Requires  cols a multiple of 1024; W (and its scales and biases) in rows of whole pieces of 16 bytes, on 16 bytes; MLX
- *           in groups of 64; x, hidden and norm_weight rows on 16 bytes.
+ * Requires  cols a multiple of 1024; rows of W, and of its scales and biases, in whole pieces of 16 bytes, on 16 bytes;
+ *           MLX in groups of 64; x, hidden and norm_weight rows on 16 bytes.
  * Numerics  matvec's: x is a T, products are exact, sums are floats. */
 #include <metal_stdlib>
 #include "kernels/matvec.h"
@@ -81,8 +81,8 @@ METAL_FUNC void staged_copy(constant vmt_matmul_kargs &args, matvec_weights w, t
     staged_open(args, w, lane, next);
 }
 
-/* What a lane has of x in a part: of spans 2u and 2u + 1.  Column n of B is block n / 2 % 2 * 4 + 2 * p + n % 2 of span
- * n / 4; the sums are of block t % 2 * 4 + i of span t / 2. */
+/* What a lane has of x in a part, of spans 2u and 2u + 1: its column n of B, which is block n / 2 % 2 * 4 + 2 * p + n % 2
+ * of span n / 4, and sums of block t % 2 * 4 + i of span t / 2. */
 struct staged_x {
     uint words[2][2][4]; /* [u][p] */
     float zeros[2][4], sums[2][4];
@@ -135,7 +135,8 @@ METAL_FUNC void staged_deal_x(const threadgroup uchar *tile, uint lane, thread s
             float zeros = 0.0f, sums = 0.0f;
 #pragma unroll
             for (uint i = 0; i < 8; i++) {
-                float value = element<T>::of_bits(i % 2 == 0 ? v.words[u][p][i / 2] & 0xffffu : v.words[u][p][i / 2] >> 16);
+                uint word = v.words[u][p][i / 2];
+                float value = element<T>::of_bits(i % 2 == 0 ? word & 0xffffu : word >> 16);
                 sums += value;
                 zeros = fma(F::zero(block, i), value, zeros);
             }
@@ -153,8 +154,8 @@ METAL_FUNC void staged_deal_x(const threadgroup uchar *tile, uint lane, thread s
     }
 }
 
-/* Row lane / 4 % 4 of a stage times x.  A's row g is in span g / 16 its blocks 0 .. 3, row g + 8 its blocks 4 .. 7; of
- * the products only those where block and column of B agree are looked at.  Lanes with t / 2 != g / 4 have none. */
+/* A part of row lane / 4 % 4 times x, as far as the lane has seen it.  Lanes with t / 2 != g / 4 have looked at none of
+ * their own: what they return means nothing. */
 template <typename F, typename T>
 METAL_FUNC float staged_multiply(const threadgroup uchar *row, const thread staged_x &v, uint2 above, uint lane) {
     uint t = lane % 4, upper = t % 2;
@@ -274,7 +275,8 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
             sum += simd_shuffle_xor(sum, ushort(16));
             sum += simd_shuffle_xor(sum, ushort(2));
             sum += simd_shuffle_xor(sum, ushort(1));
-            if (lane < 16 && lane % 4 == 0) partials[(parity * STAGED_SIMDGROUPS + sg) * STAGED_ROWS + 4 * h + lane / 4] = sum;
+            uint at = (parity * STAGED_SIMDGROUPS + sg) * STAGED_ROWS + 4 * h + lane / 4;
+            if (lane < 16 && lane % 4 == 0) partials[at] = sum;
         }
         if (has_norm && is_first) {
             squares = simd_sum(squares);

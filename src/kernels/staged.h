@@ -1,15 +1,15 @@
-/* kernels/staged.h: quantized weights as matvec_staged reads them: 4 rows at a time through threadgroup memory, quants as
- * two elements of T in a word.
+/* kernels/staged.h: quantized weights as matvec_staged reads them: 4 rows at a time through threadgroup memory, quants
+ * as two elements of T in a word.
  *
  * A part of a row is 1024 columns: 4 spans of 256, 8 blocks of 32 each.  In threadgroup memory a span begins every
- * STAGED_SPAN_BYTES.  Lane 8 * r + i copies row r's pieces of
- * 16 bytes i, i + 8, ...; lane 4 * g + t multiplies row g % 4.
+ * STAGED_SPAN_BYTES.  Lane 8 * r + i copies row r's pieces of 16 bytes i, i + 8, ...; lane 4 * g + t multiplies row
+ * g % 4.
  *
  *   HAS_BIAS, LOW, HIGH   constants of decode() for staged_constants()
  *   open()                lane i's row
  *   copy()                its share of a part; to: where the row begins
  *   load(), decode()      8 quants of each of a span's blocks 2 * pair and 2 * pair + 1: 4 words each, of which word
- *                         2 * m + r has k 2t + 8r and 2t + 8r + 1 of the block's m-th product of matrices (kernels/mma.h)
+ *                         2 * m + r has k 2t + 8r and 2t + 8r + 1 of the block's m-th product (kernels/mma.h)
  *   column(block, t, i)   where value i = 4 * m + 2 * r + e stands in a span;  the weight is
  *                         scale * (value - zero(block, i)) + bias
  *   scales()              of blocks 4 * upper .. 4 * upper + 3 */
@@ -136,7 +136,9 @@ template <typename T> struct staged_q4_k {
             staged_nibbles<T>::high(w[m], above, q + 4 + 2 * m);
         }
     }
-    static uint column(uint block, uint t, uint i) { return block * 32 + i / 4 * 16 + 4 * t + i % 4 / 2 + i % 2 * 2; }
+    static uint column(uint block, uint t, uint i) {
+        return block * 32 + i / 4 * 16 + 4 * t + i % 4 / 2 + i % 2 * 2;
+    }
     static float zero(uint block, uint) {
         return block % 2 == 0 ? staged_nibbles<T>::low_zero() : staged_nibbles<T>::high_zero();
     }

@@ -123,10 +123,8 @@ static const struct {
     const char *name;
     uint32_t num_rows, cols;
 } regimes[] = {
-    {"matvec", 1, LONG_COLS},
-    {"matvec_staged", 1, 2 * VMT_MATVEC_STAGED_COLS},
-    {"matvec_narrow", 1, COLS},
-    {"matmul_few", 5, COLS},
+    {"matvec", 1, LONG_COLS},   {"matvec_staged", 1, 2 * VMT_MATVEC_STAGED_COLS},
+    {"matvec_narrow", 1, COLS}, {"matmul_few", 5, COLS},
     {"matmul_tiled", 40, COLS},
 };
 #define NUM_REGIMES VMT_COUNT(regimes)

@@ -171,7 +171,7 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 /* ---- plan */
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
-#define MATVEC_GROUPS_MAX        528u
+#define MATVEC_GROUPS_MAX 528u
 /* Of matvec_staged: for each core one less than this, unless that costs a core more than a tenth more blocks. */
 #define MATVEC_STAGED_GROUPS_MAX 4u
 
@@ -218,8 +218,9 @@ static bool can_be_staged(const vmt_gpu *gpu, const struct part *part) {
     for (uint32_t i = part->begin; i < part->end && can; i++) {
         size_t row_bytes = 0, affine_bytes = w->group_size ? w->cols / w->group_size * 2 : 0;
         w = &part->args->weights[i];
-        can = vmt_dtype_row_bytes(w->data.dtype, w->data.shape[1], &row_bytes) && is_aligned(&w->data, row_bytes) &&
-              is_aligned(&w->scales, affine_bytes) && is_aligned(&w->biases, affine_bytes);
+        can = vmt_dtype_row_bytes(w->data.dtype, w->data.shape[1], &row_bytes) &&
+              is_aligned(&w->data, row_bytes) && is_aligned(&w->scales, affine_bytes) &&
+              is_aligned(&w->biases, affine_bytes);
     }
     return can;
 }

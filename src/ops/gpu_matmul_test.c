@@ -307,8 +307,8 @@ static void long_rows_in_every_format(vmt_test *t) {
 /* What matvec_staged takes: whole parts; more and fewer of them than simdgroups, more blocks than threadgroups. */
 static void staged_rows(vmt_test *t) {
     static const size_t mixes[][2] = {{12, 1}, {16, 1}, {11, 1}, {MLX4, 1}, {MLX4, 2}}; /* Q4_0, Q4_K, Q8_0: F16 */
-    static const shape shapes[] = {{11, 2048, 2, 1, 64}, {37, 4096, 1, 1, 64}, {9, 5120, 1, 1, 64}, {8, 10240, 1, 1, 64},
-                                   {4240, 1280, 1, 1, 64}, {4300, 2048, 1, 1, 64}};
+    static const shape shapes[] = {{11, 2048, 2, 1, 64}, {37, 4096, 1, 1, 64},   {9, 5120, 1, 1, 64},
+                                   {8, 10240, 1, 1, 64}, {4240, 1280, 1, 1, 64}, {4300, 2048, 1, 1, 64}};
     fixture f = open_fixture(t);
     for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
         for (size_t s = 0; s < VMT_COUNT(shapes); s++) try_shape(&f, mixes[i][0], types[mixes[i][1]], &shapes[s]);

@@ -14,7 +14,7 @@ static const struct symbol driver_symbols[] = {
     VMT_CUDA_DRIVER_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 #define SYMBOL(name, field, args) {#name, offsetof(vmt_cuda_api, field), true},
-    VMT_CUDA_NEWER_FUNCTIONS(SYMBOL)
+        VMT_CUDA_NEWER_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 };
 static const struct symbol nvrtc_symbols[] = {

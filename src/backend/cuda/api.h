@@ -134,9 +134,9 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     X(cuGetErrorName, get_error_name, (CUresult result, const char **name))
 
 /* NULL in a driver that has not got it: CUDA 12.3 does. */
-#define VMT_CUDA_NEWER_FUNCTIONS(X)                                                                      \
-    X(cuGraphAddDependencies_v2, graph_add_dependencies,                                                 \
-      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges,      \
+#define VMT_CUDA_NEWER_FUNCTIONS(X)                                                                 \
+    X(cuGraphAddDependencies_v2, graph_add_dependencies,                                            \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges, \
        size_t num_dependencies))
 
 #define VMT_NVRTC_FUNCTIONS(X)                                                                                    \

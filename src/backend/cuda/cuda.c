@@ -120,7 +120,8 @@ static vmt_status load_kernel(struct cuda_gpu *c, struct pipeline *p, const vmt_
         result = c->api.module_get_function(&p->function, p->module, p->base.kernel->name);
         if (result == CUDA_SUCCESS && p->base.kernel->waits) {
             int bytes = (int)(c->shared.group - p->base.kernel->threadgroup_bytes);
-            result = c->api.func_set_attribute(p->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+            result =
+                c->api.func_set_attribute(p->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
         }
         if (result != CUDA_SUCCESS) c->api.module_unload(p->module);
     }
@@ -162,9 +163,10 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
 }
 
 /* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
- * would have more of them to do than others.  With so much unused threadgroup memory no more fit on one than its share. */
+ * would have more of them to do than others.  With so much threadgroup memory, unused, no more than its share fit on one. */
 static uint32_t padding_of(const struct cuda_gpu *c, const vmt_kernel *kernel, const uint32_t *grid) {
-    uint64_t groups = (uint64_t)grid[0] * grid[1] * grid[2], share = (groups + c->base.caps.num_cores - 1) / c->base.caps.num_cores;
+    uint64_t groups = (uint64_t)grid[0] * grid[1] * grid[2],
+             share = (groups + c->base.caps.num_cores - 1) / c->base.caps.num_cores;
     uint64_t used = kernel->threadgroup_bytes + c->shared.reserved;
     if (!kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
     uint64_t bytes = c->shared.core / share - used;
@@ -261,9 +263,11 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
         api->device_get_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, c->device);
         api->device_get_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, c->device);
         api->device_get_attribute(&cores, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, c->device);
-        api->device_get_attribute(&shared_core, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, c->device);
+        api->device_get_attribute(&shared_core, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+                                  c->device);
         api->device_get_attribute(&shared_group, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, c->device);
-        api->device_get_attribute(&shared_reserved, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK, c->device);
+        api->device_get_attribute(&shared_reserved, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK,
+                                  c->device);
         result = api->primary_ctx_retain(&c->context, c->device);
     }
     if (result != CUDA_SUCCESS) return vmt_cuda_fail(api, result, err, "the CUDA device");

@@ -165,7 +165,8 @@ static CUresult add_segment(vmt_cuda_stream *s, CUgraph graph, struct command_bu
         };
         bool is_early = s->overlaps && dependencies != &joint;
         size_t num_late = is_early ? 0 : num_dependencies;
-        CUresult result = api->graph_add_kernel_node(&nodes[i], graph, num_late ? dependencies : NULL, num_late, &node);
+        CUresult result =
+            api->graph_add_kernel_node(&nodes[i], graph, num_late ? dependencies : NULL, num_late, &node);
         if (result == CUDA_SUCCESS && is_early)
             result = depend_early(s, graph, nodes[i], dependencies, num_dependencies);
         if (result != CUDA_SUCCESS) return result;

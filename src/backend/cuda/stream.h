@@ -13,7 +13,7 @@ typedef struct vmt_cuda_launch {
     _Alignas(16) uint8_t args[VMT_GPU_ARGS_MAX];
     uint32_t grid[3];
     uint32_t shared_bytes; /* beside the kernel's own */
-    uint32_t segment; /* launches between two barriers have one number */
+    uint32_t segment;      /* launches between two barriers have one number */
 } vmt_cuda_launch;
 
 typedef struct vmt_cuda_stream vmt_cuda_stream;
