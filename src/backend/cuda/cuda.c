@@ -163,7 +163,8 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
 }
 
 /* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
- * would have more of them to do than others.  With so much threadgroup memory, unused, no more than its share fit on one. */
+ * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than its
+ * share. */
 static uint32_t padding_of(const struct cuda_gpu *c, const vmt_kernel *kernel, const uint32_t *grid) {
     uint64_t groups = (uint64_t)grid[0] * grid[1] * grid[2],
              share = (groups + c->base.caps.num_cores - 1) / c->base.caps.num_cores;
