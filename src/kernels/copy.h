@@ -6,9 +6,9 @@
  * copy_wait<N>: all but this thread's last N commits have arrived.  Both addresses are multiples of 16.
  * Apple and the host copy at once; CUDA (backend/cuda/copy.h) in the background.
  *
- * wait_for_previous(): CUDA brings a kernel's threadgroups to the card while those that it depends on still run, and
- * makes them wait at once; in a file that calls this they wait there, in every kernel of it.  Until then they may read
- * what no dispatch ever writes, which are weights, and write nothing. */
+ * wait_for_previous(): CUDA brings a kernel's threadgroups to the card while what it depends on still runs, if every
+ * kernel of its file calls this.  Until then they may read what no dispatch ever writes, which are weights, and write
+ * nothing. */
 #ifndef VMT_KERNELS_COPY_H
 #define VMT_KERNELS_COPY_H
 

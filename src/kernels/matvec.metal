@@ -21,6 +21,7 @@
  *           is rounded to T as a 64th, so that the residual stream's outliers stay within half's range), out is rounded
  *           to T. */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_instances.h"
 #include "kernels/matvec.h"
@@ -267,6 +268,7 @@ void matvec(const device uchar *data_0 [[buffer(0)]],
     threadgroup T x_tile[SPLIT * 32 * MATVEC_STRIDE];
     threadgroup float partials[2 * SPLIT * GROUPS * ROWS];
     threadgroup float simdgroup_squares[SPLIT * GROUPS];
+    wait_for_previous();
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
     matvec_run<F, T, SPLIT, GROUPS, ROWS, 2>(weights, x, hidden, norm_weight, row_ids, bias, out, args, x_tile,

@@ -318,6 +318,7 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
         .args_bytes = sizeof kargs,
         .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), groups_max),
                  blocks_of(args->rows_max, regime->x_rows_per_group), 1},
+        .is_spread = regime == &staged_matvec,
         .count = args->count,
         .axis = 1,
         .per_group = regime->x_rows_per_group,

@@ -165,13 +165,13 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
 /* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
  * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than its
  * share. */
-static uint32_t padding_of(const struct cuda_gpu *c, const vmt_kernel *kernel, const uint32_t *grid) {
-    uint64_t groups = (uint64_t)grid[0] * grid[1] * grid[2],
-             share = (groups + c->base.caps.num_cores - 1) / c->base.caps.num_cores;
-    uint64_t used = kernel->threadgroup_bytes + c->shared.reserved;
-    if (!kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
-    uint64_t bytes = c->shared.core / share - used;
-    return (uint32_t)(VMT_MIN(bytes, c->shared.group - kernel->threadgroup_bytes) / SHARED_UNIT * SHARED_UNIT);
+static uint32_t padding_of(const struct cuda_gpu *c, const vmt_gpu_dispatch *d) {
+    uint64_t groups = (uint64_t)d->grid[0] * d->grid[1] * d->grid[2], cores = c->base.caps.num_cores;
+    uint64_t share = (groups + cores - 1) / cores, own = d->pipeline->kernel->threadgroup_bytes;
+    uint64_t used = own + c->shared.reserved;
+    if (!d->is_spread || !d->pipeline->kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
+    uint64_t bytes = VMT_MIN(c->shared.core / share - used, c->shared.group - own);
+    return (uint32_t)(bytes / SHARED_UNIT * SHARED_UNIT);
 }
 
 static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
@@ -184,7 +184,7 @@ static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     launch->kernel = kernel;
     launch->gemm = ((struct pipeline *)d->pipeline)->gemm;
     memcpy(launch->grid, d->grid, sizeof launch->grid);
-    launch->shared_bytes = padding_of(cuda_of(gpu), kernel, d->grid);
+    launch->shared_bytes = padding_of(cuda_of(gpu), d);
     if (kernel->args_bytes > 0) memcpy(launch->args, d->args, kernel->args_bytes);
     for (uint32_t i = 0; i < kernel->num_buffers; i++) {
         const struct memory *m = d->buffers[i].buffer->device;

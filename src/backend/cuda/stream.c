@@ -163,7 +163,7 @@ static CUresult add_segment(vmt_cuda_stream *s, CUgraph graph, struct command_bu
             .sharedMemBytes = launch->shared_bytes,
             .kernelParams = params,
         };
-        bool is_early = s->overlaps && dependencies != &joint;
+        bool is_early = s->overlaps && launch->kernel->waits && dependencies != &joint;
         size_t num_late = is_early ? 0 : num_dependencies;
         CUresult result =
             api->graph_add_kernel_node(&nodes[i], graph, num_late ? dependencies : NULL, num_late, &node);

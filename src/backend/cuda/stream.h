@@ -18,8 +18,8 @@ typedef struct vmt_cuda_launch {
 
 typedef struct vmt_cuda_stream vmt_cuda_stream;
 
-/* overlaps: in a graph kernels come to the card before those they depend on are done, and wait there, which
- * tools/kernelgen makes them do; needs compute capability 9. */
+/* overlaps: in a graph, kernels that wait come to the card before those they depend on are done (kernels/copy.h); needs
+ * compute capability 9. */
 vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, bool overlaps, vmt_err *err);
 void vmt_cuda_stream_destroy(vmt_cuda_stream *stream); /* waits; NULL is fine */
 
