@@ -57,7 +57,7 @@ typedef struct vmt_gpu_dispatch {
         buffers[VMT_GPU_BUFFERS_MAX]; /* [kernel->num_buffers] none absent: a kernel that does not use one
                                                      is given any other */
     const void *args;                 /* [kernel->args_bytes] copied; bound behind the buffers */
-    bool is_spread;   /* evenly over the cores, where the driver can see to it */
+    bool is_spread;                   /* evenly over the cores, where the driver can see to it */
     uint32_t grid[3];                 /* threadgroups; of kernel->threads threads each */
 } vmt_gpu_dispatch;
 

@@ -81,8 +81,8 @@ METAL_FUNC void staged_copy(constant vmt_matmul_kargs &args, matvec_weights w, t
     staged_open(args, w, lane, next);
 }
 
-/* What a lane has of x in a part, of spans 2u and 2u + 1: its column n of B, block n / 2 % 2 * 4 + 2 * p + n % 2 of span
- * n / 4, and sums of block t % 2 * 4 + i of span t / 2. */
+/* What a lane has of x in a part, of spans 2u and 2u + 1: its column n of B, block n / 2 % 2 * 4 + 2 * p + n % 2 of
+ * span n / 4, and sums of block t % 2 * 4 + i of span t / 2. */
 struct staged_x {
     uint words[2][2][4]; /* [u][p] */
     float zeros[2][4], sums[2][4];
@@ -253,7 +253,8 @@ METAL_FUNC void staged_run(matvec_weights weights, const device T *x, const devi
                 staged_deal_x<F, T>(x_tile, lane, v);
                 simdgroup_barrier(mem_flags::mem_threadgroup);
                 /* The next part goes with that of W. */
-                bool is_within = first + CHUNK < args.cols, has_more = is_within || block_idx + grid.x < args.num_blocks;
+                bool is_within = first + CHUNK < args.cols;
+                bool has_more = is_within || block_idx + grid.x < args.num_blocks;
                 uint after = is_within ? first + CHUNK : sg * STAGED_PART;
                 if (!has_norm && args.cols > CHUNK && has_more) staged_copy_x(x + x_base + after, x_tile, lane);
             }

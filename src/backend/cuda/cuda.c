@@ -163,8 +163,8 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
 }
 
 /* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
- * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than its
- * share. */
+ * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than
+ * its share. */
 static uint32_t padding_of(const struct cuda_gpu *c, const vmt_gpu_dispatch *d) {
     uint64_t groups = (uint64_t)d->grid[0] * d->grid[1] * d->grid[2], cores = c->base.caps.num_cores;
     uint64_t share = (groups + cores - 1) / cores, own = d->pipeline->kernel->threadgroup_bytes;
