@@ -142,6 +142,8 @@ def load(server, streams, salt):
         gaps += [b - a for a, b in zip(times, times[1:]) if opens <= b < closes]
         if times and times[0] >= opens or not times:
             firsts.append((times[0] if times else closes) - asked)
+    if not firsts:
+        raise RuntimeError(f"no first token in {WINDOW_S:.0f} s: BENCH_SERVE_WINDOW is shorter than an answer takes")
     return {"tok/s": tokens / WINDOW_S, "first token p50": statistics.median(firsts),
             "gap p99": sorted(gaps)[int(len(gaps) * 0.99)] if gaps else WINDOW_S}
 
