@@ -53,6 +53,7 @@ static void all_checks_pass(vmt_test *t) {
         struct report report;
         vmt_gpu_check_selection all = {.type = VMT_NUM_DTYPES};
         gpu->caps.has_gemm = i == 1;
+        gpu->caps.has_async_copy = true; /* or some kernels are for other devices */
         vmt_gpu_check_counts counts = run(t, gpu, &all, expect_right, &report);
         vmt_expect_eq(t, counts.num_wrong, 0);
         vmt_expect_eq(t, counts.num_kernels_run, vmt_kernel_count());
@@ -84,6 +85,7 @@ static vmt_status faulty_pipeline(vmt_gpu *gpu, const vmt_kernel *kernel, vmt_gp
 static vmt_gpu *open_faulty(vmt_test *t, const char *skipped, const char *refused) {
     vmt_log_set_level(VMT_LOG_ERROR); /* each distrusted kernel is a warning */
     vmt_gpu *gpu = vmt_test_gpu_open(t);
+    gpu->caps.has_async_copy = true;
     fault.real = gpu->vt;
     fault.vt = *gpu->vt;
     fault.vt.dispatch = faulty_dispatch;
