@@ -121,7 +121,9 @@ vmt_status vmt_gpu_program_add(vmt_gpu_program *program, const vmt_gpu_op *op, v
     VMT_TRY(grow((void **)&program->args, &program->args_cap, program->args_bytes + args_room, 1, err));
     struct entry *e = &program->entries[program->num_entries++];
     *e = (struct entry){
-        .dispatch = {.pipeline = pipeline, .grid = {op->grid[0], op->grid[1], op->grid[2]}},
+        .dispatch = {.pipeline = pipeline,
+                     .is_spread = op->is_spread,
+                     .grid = {op->grid[0], op->grid[1], op->grid[2]}},
         .args_offset = program->args_bytes,
         .args_bytes = op->args_bytes,
         .count = op->count,

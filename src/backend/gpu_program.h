@@ -40,6 +40,7 @@ typedef struct vmt_gpu_op {
     const void *args; /* copied; with a count, args[0..4) is overwritten at replay */
     uint32_t args_bytes;
     uint32_t grid[3];
+    bool is_spread; /* as a dispatch's */
     vmt_step_count count;
     uint32_t axis, per_group; /* grid[axis] = ceil(count / per_group) */
     uint64_t bytes_read;      /* of weights, for predictions; 0: not known */

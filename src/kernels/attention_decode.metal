@@ -1,5 +1,6 @@
 /* attention_decode.metal: one query row of a sequence against its paged KV.   reference: ops/gpu_attention_test.c */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/attention.h"
 #include "kernels/pack8.h"
 using namespace metal;
@@ -269,6 +270,7 @@ attention_decode(const device T *q [[buffer(0)]], const device C *k_cache [[buff
                  constant vmt_attention_kargs &args [[buffer(10)]], uint3 tg [[threadgroup_position_in_grid]],
                  uint tid [[thread_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]],
                  uint sg [[simdgroup_index_in_threadgroup]]) {
+    wait_for_previous();
     constexpr uint STEP_KEYS = 32 / LANES * STEPS; /* 2, 4, 8 or 16 */
     constexpr uint IDS = (STEP_KEYS + 7) / 8;      /* blocks have 8 keys or more, so 8 aligned keys share one */
     constexpr uint HELD = HEADS * STEPS > LANES ? HEADS * STEPS / LANES : 1;
@@ -364,6 +366,7 @@ attention_merge(const device float *partials [[buffer(0)]], const device vmt_att
                 uint sg [[simdgroup_index_in_threadgroup]]) {
     threadgroup float weights[VMT_ATTENTION_PARTS_MAX];
     threadgroup float shared[4];
+    wait_for_previous();
     const int row = merges[tg.y].row, begin = merges[tg.y].partial_begin, end = merges[tg.y].partial_end;
     const uint stride = args.head_dim + VMT_ATTENTION_PARTIAL_PAD, parts = uint(end - begin);
     const device float *first = partials + (ulong(uint(begin)) * args.num_heads + tg.x) * stride;

@@ -7,6 +7,7 @@
  * Grid      threadgroups (num_rows, ceil(cols / 2048)); 128 threads, each takes 16 neighbouring columns.
  * Numerics  exactly the format's value times scale, one rounding each.  An id that is no row gives zeros. */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/embed_gather_kargs.h"
 #include "kernels/matmul_instances.h"
 using namespace metal;
@@ -21,6 +22,7 @@ void embed_gather(const device uchar *data [[buffer(0)]],
                   constant vmt_embed_gather_kargs &args [[buffer(5)]],
                   uint3 tg [[threadgroup_position_in_grid]],
                   uint tid [[thread_index_in_threadgroup]]) {
+    wait_for_previous();
     uint column = (tg.y * 128 + tid) * 16, id = uint(token_ids[tg.x]);
     if (column >= args.cols) return;
     bool is_row = id < args.num_ids;

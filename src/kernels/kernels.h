@@ -5,6 +5,7 @@
 #ifndef VMT_KERNELS_KERNELS_H
 #define VMT_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define VMT_KERNEL_BUFFERS_MAX 24u
@@ -19,6 +20,7 @@ typedef struct vmt_kernel {
     const char *instantiation; /* the line that makes this kernel of the source's template */
     const char *cuda_source;   /* the same text as C++ behind cuda/shim.h, without entries */
     const char *cuda_entry;    /* the __global__ function of this kernel's name */
+    bool waits;                /* itself, for the dispatches that it depends on: copy.h */
     uint32_t threads;          /* of a threadgroup: whole simdgroups of 32 */
     uint32_t num_buffers;
     uint32_t written; /* bit i: buffer i is not const */

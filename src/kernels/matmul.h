@@ -44,16 +44,27 @@ METAL_FUNC float matmul_bias(constant vmt_matmul_kargs &args, const device float
     return (args.flags & VMT_MATMUL_HAS_BIAS) != 0 ? bias[column] : 0.0f;
 }
 
-/* v: the sum with its bias, of this row and column of out. */
+/* What a residual is added to. */
+METAL_FUNC float matmul_had(constant vmt_matmul_kargs &args, const device uchar *out, uint row, uint column) {
+    ulong at = ulong(row) * args.out_stride + column;
+    return args.kind == VMT_MATMUL_RESIDUAL ? ((const device float *)out)[at] : 0.0f;
+}
+
+/* v: the sum with its bias, of this row and column of out; had: matmul_had() of them. */
 template <typename T>
-METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column, float v) {
+METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column, float v,
+                             float had) {
     ulong at = ulong(row) * args.out_stride + column;
     if (args.kind == VMT_MATMUL_RESIDUAL)
-        ((device float *)out)[at] += args.scale * v;
+        ((device float *)out)[at] = had + args.scale * v;
     else if (args.kind == VMT_MATMUL_LOGITS)
         ((device float *)out)[at] = args.scale * v;
     else
         ((device T *)out)[at] = T(args.scale * v);
+}
+template <typename T>
+METAL_FUNC void matmul_store(constant vmt_matmul_kargs &args, device uchar *out, uint row, uint column, float v) {
+    matmul_store<T>(args, out, row, column, v, matmul_had(args, out, row, column));
 }
 
 #endif

@@ -15,11 +15,14 @@
 #define VMT_MATMUL_HAS_BIAS    4u
 
 /* Rows of W in a block, which is a threadgroup's work; matvec walks several.  Where a row has no more columns than
- * NARROW_COLS, a simdgroup of matvec spans it alone, and each of 4 has its blocks. */
+ * NARROW_COLS, a simdgroup of matvec spans it alone, and each of 4 has its blocks.  matvec_staged takes whole parts
+ * of STAGED_COLS columns, MLX's in groups of STAGED_GROUP. */
 #define VMT_MATVEC_ROWS          8u
 #define VMT_MATVEC_NARROW_ROWS   4u
 #define VMT_MATVEC_NARROW_COLS   1024u
 #define VMT_MATVEC_NARROW_BLOCKS 4u /* that a threadgroup has at a time */
+#define VMT_MATVEC_STAGED_COLS   1024u
+#define VMT_MATVEC_STAGED_GROUP  64u
 #define VMT_MATMUL_FEW_ROWS      16u
 #define VMT_MATMUL_TILED_ROWS    64u
 /* Rows of x that a threadgroup takes. */

@@ -21,17 +21,15 @@
  *           is rounded to T as a 64th, so that the residual stream's outliers stay within half's range), out is rounded
  *           to T. */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_instances.h"
+#include "kernels/matvec.h"
 #include "kernels/pack8.h"
 using namespace metal;
 
 constant constexpr uint MATVEC_COLS = 32;   /* of a thread */
 constant constexpr uint MATVEC_STRIDE = 40; /* of 32 columns in threadgroup memory: keeps the banks apart */
-
-struct matvec_weights {
-    const device uchar *data_0, *data_1, *data_2, *scales_0, *scales_1, *scales_2, *biases_0, *biases_1, *biases_2;
-};
 
 /* The rows of a block: of one weight, or the first half of gate and the others of up. */
 template <typename F> struct matvec_rows {
@@ -234,24 +232,11 @@ METAL_FUNC void matvec_run(matvec_weights weights, const device T *x, const devi
             if (lane == 0) simdgroup_squares[sg] = squares;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        uint row = block.first_row + position, column = block.out_column + row;
-        if (position < (is_gated ? ROWS / 2 : ROWS) && row < block.num_rows &&
-            (GROUPS == 1 || first_block + group < args.num_blocks)) {
-            float total = 0.0f, up = 0.0f, all_squares = 0.0f;
-            for (uint s = 0; s < SPLIT; s++) {
-                uint at = (parity * SPLIT * GROUPS + group * SPLIT + s) * ROWS;
-                total += partials[at + position];
-                up += partials[at + position % (ROWS / 2) + ROWS / 2];
-            }
-            if (has_norm)
-                for (uint s = 0; s < SPLIT * GROUPS; s++) all_squares += simdgroup_squares[s];
-            float norm_scale = has_norm ? 64.0f * matmul_norm_scale(args, all_squares) : 1.0f;
-            total = fma(total, norm_scale, matmul_bias(args, bias, column));
-            if (is_gated) {
-                up = fma(up, norm_scale, matmul_bias(args, bias, column + args.rows_0));
-                total = activate(total, args.act) * up;
-            }
-            matmul_store<T>(args, out, tg.y, column, total);
+        if (position < (is_gated ? ROWS / 2 : ROWS) && (GROUPS == 1 || first_block + group < args.num_blocks)) {
+            float all_squares = 0.0f;
+            for (uint s = 0; s < SPLIT * GROUPS && has_norm; s++) all_squares += simdgroup_squares[s];
+            matvec_finish<T, ROWS, SPLIT>(args, block, partials + (parity * GROUPS + group) * SPLIT * ROWS, position,
+                                          all_squares, matvec_had(args, block, position, out, tg.y), bias, out, tg.y);
         }
         parity ^= 1;
     }
@@ -283,6 +268,7 @@ void matvec(const device uchar *data_0 [[buffer(0)]],
     threadgroup T x_tile[SPLIT * 32 * MATVEC_STRIDE];
     threadgroup float partials[2 * SPLIT * GROUPS * ROWS];
     threadgroup float simdgroup_squares[SPLIT * GROUPS];
+    wait_for_previous();
     matvec_weights weights = {data_0,   data_1,   data_2,   scales_0, scales_1,
                               scales_2, biases_0, biases_1, biases_2};
     matvec_run<F, T, SPLIT, GROUPS, ROWS, 2>(weights, x, hidden, norm_weight, row_ids, bias, out, args, x_tile,

@@ -1,5 +1,6 @@
 /* rope.metal: q, k and v on their way from the projection to attention.    reference: ops/gpu_rope_test.c */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/pack8.h"
 #include "kernels/rope_kargs.h"
 using namespace metal;
@@ -28,6 +29,7 @@ template <typename T>
 rope_angles(const device uint *turns [[buffer(0)]], const device int *positions [[buffer(1)]],
             device T *out [[buffer(2)]], constant vmt_rope_angles_kargs &args [[buffer(3)]],
             uint3 tg [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]]) {
+    wait_for_previous();
     ulong position = ulong(uint(positions[tg.x]));
     device T *row = out + ulong(tg.x) * (2u * args.num_pairs);
     for (uint i = tid; i < args.num_pairs; i += 64u) {
@@ -83,6 +85,7 @@ rope(device T *qkv [[buffer(0)]], const device float *angles [[buffer(1)]], cons
      device float *v_scale [[buffer(8)]], constant vmt_rope_kargs &args [[buffer(9)]],
      uint3 tg [[threadgroup_position_in_grid]], uint lane [[thread_index_in_simdgroup]],
      uint sg [[simdgroup_index_in_threadgroup]]) {
+    wait_for_previous();
     const uint head = tg.y * 4u + sg;
     if (head >= args.num_heads + 2u * args.num_kv_heads) return;
     const bool is_q = head < args.num_heads, is_v = head >= args.num_heads + args.num_kv_heads;

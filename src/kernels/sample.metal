@@ -7,6 +7,7 @@
  *   sample_restore   the logits as the model gave them
  *   score_rows       log probability and rank of a token, and the best ones */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/sample.h"
 using namespace metal;
 
@@ -30,6 +31,7 @@ void resolve_tokens(const device int *token_ids [[buffer(0)]],
                     constant vmt_resolve_tokens_kargs &args [[buffer(4)]],
                     uint3 tg [[threadgroup_position_in_grid]],
                     uint tid [[thread_index_in_threadgroup]]) {
+    wait_for_previous();
     uint i = tg.x * N + tid;
     if (i < args.num_rows) out[i] = sources[i] >= 0 ? previous[sources[i]] : token_ids[i];
 }
@@ -73,6 +75,7 @@ void sample_edit(device uint *logits [[buffer(0)]],
                  uint3 tg [[threadgroup_position_in_grid]],
                  uint tid [[thread_index_in_threadgroup]]) {
     threadgroup atomic_uint is_listed;
+    wait_for_previous();
     const device vmt_row_edits &row = edited[tg.x];
     device uint *p = logits + ulong(row.logit_row) * args.vocab;
     int expected = row.expected >= 0 ? previous[row.expected] : -1;
@@ -114,6 +117,7 @@ void sample_restore(device uint *logits [[buffer(0)]],
                     constant vmt_sample_edit_kargs &args [[buffer(5)]],
                     uint3 tg [[threadgroup_position_in_grid]],
                     uint tid [[thread_index_in_threadgroup]]) {
+    wait_for_previous();
     const device vmt_row_edits &row = edited[tg.x];
     device uint *p = logits + ulong(row.logit_row) * args.vocab;
     int expected = row.expected >= 0 ? previous[row.expected] : -1;
@@ -147,6 +151,7 @@ void sample_max(const device uint *logits [[buffer(0)]],
                 uint sg [[simdgroup_index_in_threadgroup]]) {
     threadgroup uint keys[SAMPLE_SIMDGROUPS];
     threadgroup uint ids[SAMPLE_SIMDGROUPS];
+    wait_for_previous();
     const device vmt_row_sample &sample = samples[tg.x];
     logit_row row;
     row.logits = logits + ulong(sample.logit_row) * args.vocab;
@@ -209,6 +214,7 @@ void sample_pick(const device uint *logits [[buffer(0)]],
     threadgroup float parts[ROW_SIMDGROUPS * ROW_COLUMNS];
     threadgroup float totals[ROW_COLUMNS];
     threadgroup uint bounds[ROW_SIMDGROUPS];
+    wait_for_previous();
     row_memory m;
     m.parts = parts;
     m.totals = totals;
@@ -288,6 +294,7 @@ void score_rows(const device uint *logits [[buffer(0)]],
     threadgroup uint top_keys[N];
     threadgroup uint top_ids[N];
     threadgroup atomic_uint num_found;
+    wait_for_previous();
     row_memory m;
     m.parts = parts;
     m.totals = totals;

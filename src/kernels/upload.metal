@@ -7,6 +7,7 @@
  *           all lists are on the way at once.
  * Memory    threadgroup: the header, read once by each: the host's memory is a bus away. */
 #include <metal_stdlib>
+#include "kernels/copy.h"
 #include "kernels/upload_kargs.h"
 using namespace metal;
 
@@ -17,6 +18,7 @@ template <typename W>
 upload(const device W *from [[buffer(0)]], device W *to [[buffer(1)]], constant vmt_upload_kargs &args [[buffer(2)]],
        uint3 tg [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]]) {
     threadgroup uint header[HEADER_WORDS];
+    wait_for_previous();
     if (tid < HEADER_WORDS) header[tid] = from[tid];
     threadgroup_barrier(mem_flags::mem_threadgroup);
     uint num_lists = min(header[0], uint(VMT_UPLOAD_LISTS_MAX));

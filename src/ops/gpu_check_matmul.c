@@ -6,6 +6,7 @@
 #include "ops/gpu_type.h"
 
 #include "base/rng.h"
+#include "kernels/matmul_kargs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #define ROWS       70u /* more than a tile's 64; with a bias and no multiple of 8 it stays with the kernels */
 #define COLS       256u
-#define LONG_COLS  1280u /* past VMT_MATVEC_NARROW_COLS */
+#define LONG_COLS  1280u /* past VMT_MATVEC_NARROW_COLS, and no whole parts of matvec_staged */
 #define GROUP_SIZE 64u
 
 static const vmt_dtype types[] = {VMT_F32, VMT_F16, VMT_BF16};
@@ -122,19 +123,27 @@ static const struct {
     const char *name;
     uint32_t num_rows, cols;
 } regimes[] = {
-    {"matvec", 1, LONG_COLS},
-    {"matvec_narrow", 1, COLS},
-    {"matmul_few", 5, COLS},
+    {"matvec", 1, LONG_COLS},   {"matvec_staged", 1, 2 * VMT_MATVEC_STAGED_COLS},
+    {"matvec_narrow", 1, COLS}, {"matmul_few", 5, COLS},
     {"matmul_tiled", 40, COLS},
 };
 #define NUM_REGIMES VMT_COUNT(regimes)
+
+/* Not every format and device has every regime. */
+static bool has_regime(const vmt_gpu_check_rig *rig, const char *regime, const char *format, vmt_dtype type) {
+    char kernel[64];
+    if (strcmp(regime, "matvec_staged") != 0) return true;
+    snprintf(kernel, sizeof kernel, "%s_%s_%s", regime, format, vmt_gpu_type_name(type));
+    return rig->gpu->caps.has_async_copy && vmt_kernel_find(kernel) != NULL;
+}
 
 static vmt_status run_matmul(vmt_gpu_check_rig *rig, uint32_t variant, bool *is_wanted, vmt_err *err) {
     uint32_t regime = variant % NUM_REGIMES, num_rows = regimes[regime].num_rows, cols = regimes[regime].cols;
     vmt_dtype type = types[variant / NUM_REGIMES % NUM_TYPES];
     const struct format *f = &formats[variant / NUM_REGIMES / NUM_TYPES];
     vmt_gpu_check_name(rig, "%s %s %s", regimes[regime].name, f->name, vmt_gpu_type_name(type));
-    *is_wanted = vmt_gpu_check_wants_type(rig, type) && wants_format(rig, f);
+    *is_wanted = vmt_gpu_check_wants_type(rig, type) && wants_format(rig, f) &&
+                 has_regime(rig, regimes[regime].name, f->name, type);
     if (!*is_wanted) return VMT_OK;
     vmt_gpu_matmul_args args = {
         .weights = {make_long_weight(rig, f, type, cols)},

@@ -24,6 +24,7 @@ static const struct {
 } fallbacks[] = {
     {"matmul_tiled_", "matmul_few_"},
     {"matmul_few_", "matvec_"},
+    {"matvec_staged_", "matvec_"},
     {"matvec_", "matmul_few_"},
     {"dequantize_", "matmul_tiled_"},
     {"attention_prefill_", "attention_decode_"},

@@ -53,6 +53,7 @@ static void all_checks_pass(vmt_test *t) {
         struct report report;
         vmt_gpu_check_selection all = {.type = VMT_NUM_DTYPES};
         gpu->caps.has_gemm = i == 1;
+        gpu->caps.has_async_copy = true; /* or some kernels are for other devices */
         vmt_gpu_check_counts counts = run(t, gpu, &all, expect_right, &report);
         vmt_expect_eq(t, counts.num_wrong, 0);
         vmt_expect_eq(t, counts.num_kernels_run, vmt_kernel_count());
@@ -84,6 +85,7 @@ static vmt_status faulty_pipeline(vmt_gpu *gpu, const vmt_kernel *kernel, vmt_gp
 static vmt_gpu *open_faulty(vmt_test *t, const char *skipped, const char *refused) {
     vmt_log_set_level(VMT_LOG_ERROR); /* each distrusted kernel is a warning */
     vmt_gpu *gpu = vmt_test_gpu_open(t);
+    gpu->caps.has_async_copy = true;
     fault.real = gpu->vt;
     fault.vt = *gpu->vt;
     fault.vt.dispatch = faulty_dispatch;
@@ -94,10 +96,10 @@ static vmt_gpu *open_faulty(vmt_test *t, const char *skipped, const char *refuse
     return gpu;
 }
 
-static const vmt_gpu_check_selection *half_q8(vmt_test *t) {
+static const vmt_gpu_check_selection *half_of(vmt_test *t, vmt_dtype dtype) {
     vmt_gpu_check_selection *s = VMT_ARENA_NEW(t->arena, vmt_gpu_check_selection, 1);
     vmt_matrix *weight = VMT_ARENA_NEW(t->arena, vmt_matrix, 1);
-    weight->data.dtype = VMT_Q8_0;
+    weight->data.dtype = dtype;
     *s = (vmt_gpu_check_selection){.type = VMT_F16, .weights = weight, .num_weights = 1, .head_dim = 64};
     return s;
 }
@@ -106,16 +108,18 @@ static void wrong_kernels_are_distrusted(vmt_test *t) {
     static const struct {
         const char *kernel, *check, *fallback;
         uint32_t num_stuck;
+        vmt_dtype weights;
     } faults[] = {
-        {"matvec_q8_0_f16", "matvec q8_0 f16", "matmul_few_", 0},
-        {"matvec_narrow_q8_0_f16", "matvec_narrow q8_0 f16", "matmul_few_", 0},
-        {"matmul_few_q8_0_f16", "matmul_few q8_0 f16", "matvec_", 0},
-        {"matmul_tiled_q8_0_f16", "matmul_tiled q8_0 f16", "matmul_few_", 0},
-        {"attention_prefill_d64_f16", "attention prefill d64 x2 f16", "attention_decode_", 0},
-        {"attention_prefill_d64_i8_f16", "attention prefill d64 x2 i8 f16", "attention_decode_", 0},
-        {"attention_decode_d64_h1_f16", "attention decode d64 x1 f16", "", 1},
-        {"rms_norm_f16", "rms_norm 260 f16", "", 1},
-        {"probe_frag_f16", "probe_frag f16", "kernels that need no fragments", 0},
+        {"matvec_q8_0_f16", "matvec q8_0 f16", "matmul_few_", 0, VMT_Q8_0},
+        {"matvec_narrow_q8_0_f16", "matvec_narrow q8_0 f16", "matmul_few_", 0, VMT_Q8_0},
+        {"matvec_staged_q4_0_f16", "matvec_staged q4_0 f16", "matvec_", 0, VMT_Q4_0},
+        {"matmul_few_q8_0_f16", "matmul_few q8_0 f16", "matvec_", 0, VMT_Q8_0},
+        {"matmul_tiled_q8_0_f16", "matmul_tiled q8_0 f16", "matmul_few_", 0, VMT_Q8_0},
+        {"attention_prefill_d64_f16", "attention prefill d64 x2 f16", "attention_decode_", 0, VMT_Q8_0},
+        {"attention_prefill_d64_i8_f16", "attention prefill d64 x2 i8 f16", "attention_decode_", 0, VMT_Q8_0},
+        {"attention_decode_d64_h1_f16", "attention decode d64 x1 f16", "", 1, VMT_Q8_0},
+        {"rms_norm_f16", "rms_norm 260 f16", "", 1, VMT_Q8_0},
+        {"probe_frag_f16", "probe_frag f16", "kernels that need no fragments", 0, VMT_Q8_0},
     };
     for (size_t i = 0; i < VMT_COUNT(faults) * 2; i++) {
         if (!vmt_test_gpu_takes()) continue;
@@ -123,7 +127,7 @@ static void wrong_kernels_are_distrusted(vmt_test *t) {
         const char *kernel = faults[i / 2].kernel;
         vmt_gpu *gpu = open_faulty(t, is_refused ? NULL : kernel, is_refused ? kernel : NULL);
         struct report report;
-        vmt_gpu_check_counts counts = run(t, gpu, half_q8(t), note, &report);
+        vmt_gpu_check_counts counts = run(t, gpu, half_of(t, faults[i / 2].weights), note, &report);
         vmt_expect_eq(t, counts.num_wrong, 1);
         vmt_expect_eq(t, counts.num_stuck, faults[i / 2].num_stuck);
         vmt_expect_str(t, report.name, faults[i / 2].check);

@@ -172,6 +172,8 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
 #define MATVEC_GROUPS_MAX 528u
+/* Of matvec_staged: for each core one less than this, unless that costs a core more than a tenth more blocks. */
+#define MATVEC_STAGED_GROUPS_MAX 4u
 
 /* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
 static const struct regime {
@@ -188,6 +190,11 @@ static const struct regime narrow_matvec = {
     "matvec_narrow", 1, VMT_MATVEC_NARROW_ROWS, VMT_MATVEC_NARROW_BLOCKS, 1, MATVEC_GROUPS_MAX,
 };
 
+/* matvec where the device copies behind the kernel. */
+static const struct regime staged_matvec = {
+    "matvec_staged", 1, VMT_MATVEC_ROWS, 1, 1, MATVEC_STAGED_GROUPS_MAX,
+};
+
 #define NUM_REGIMES VMT_COUNT(regimes)
 
 /* Weights [begin, end) of args, which are alike: a dispatch.  Their rows begin at this column of out. */
@@ -197,11 +204,34 @@ struct part {
     bool is_library; /* made for it: tiles, of any number of rows */
 };
 
+static bool is_aligned(const vmt_tensor *t, size_t row_bytes) {
+    return t->buffer == NULL || (t->offset % 16 == 0 && row_bytes % 16 == 0);
+}
+
+/* Whole parts, and rows in pieces of 16 bytes. */
+static bool can_be_staged(const vmt_gpu *gpu, const struct part *part) {
+    const vmt_gpu_weight *w = &part->args->weights[part->begin];
+    char name[64];
+    vmt_gpu_weight_kernel(staged_matvec.kernel, w, part->args->type, name, sizeof name);
+    bool can = gpu->caps.has_async_copy && vmt_kernel_find(name) != NULL && w->cols > VMT_MATVEC_NARROW_COLS &&
+               w->cols % VMT_MATVEC_STAGED_COLS == 0 && (w->bits == 0 || w->group_size == VMT_MATVEC_STAGED_GROUP);
+    for (uint32_t i = part->begin; i < part->end && can; i++) {
+        size_t row_bytes = 0, affine_bytes = w->group_size ? w->cols / w->group_size * 2 : 0;
+        w = &part->args->weights[i];
+        can = vmt_dtype_row_bytes(w->data.dtype, w->data.shape[1], &row_bytes) &&
+              is_aligned(&w->data, row_bytes) && is_aligned(&w->scales, affine_bytes) &&
+              is_aligned(&w->biases, affine_bytes);
+    }
+    return can;
+}
+
 /* The best regime first, then those that do as well: few rows before one, and tiles where no norm has to be fused. */
-static uint32_t rank_regimes(const struct part *part, const struct regime *out[NUM_REGIMES]) {
+static uint32_t rank_regimes(const vmt_gpu *gpu, const struct part *part,
+                             const struct regime *out[NUM_REGIMES + 1]) {
     bool has_norm = part->args->norm_weight.buffer != NULL;
     uint32_t best = part->is_library ? NUM_REGIMES - 1 : 0, num = 0;
     while (part->args->rows_max > regimes[best].rows_max) best++;
+    if (best == 0 && can_be_staged(gpu, part)) out[num++] = &staged_matvec;
     out[num++] = &regimes[best];
     if (best != 1) out[num++] = &regimes[1];
     if (best != 0) out[num++] = &regimes[0];
@@ -263,12 +293,22 @@ static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
     buffers[14] = args->out;
 }
 
+static uint32_t staged_groups(uint32_t num_cores, uint32_t num_blocks) {
+    uint32_t most = MATVEC_STAGED_GROUPS_MAX, fewer = most - 1;
+    uint64_t blocks = (uint64_t)blocks_of(num_blocks, num_cores * most) * most;
+    bool is_fewer = (uint64_t)blocks_of(num_blocks, num_cores * fewer) * fewer * 10 <= blocks * 11;
+    return num_cores * (is_fewer ? fewer : most);
+}
+
 static vmt_status record_regime(vmt_gpu_program *program, const struct part *part, const struct regime *regime,
                                 vmt_err *err) {
     const vmt_gpu_matmul_args *args = part->args;
     if (regime == &regimes[0] && args->weights[part->begin].cols <= VMT_MATVEC_NARROW_COLS)
         regime = &narrow_matvec;
     vmt_matmul_kargs kargs = make_kargs(part, regime);
+    uint32_t groups_max = regime->groups_max;
+    if (regime == &staged_matvec)
+        groups_max = staged_groups(vmt_gpu_program_gpu(program)->caps.num_cores, kargs.num_blocks);
     char name[64];
     vmt_gpu_op op = {
         .kernel =
@@ -276,8 +316,9 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
         .num_buffers = NUM_BUFFERS,
         .args = &kargs,
         .args_bytes = sizeof kargs,
-        .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), regime->groups_max),
+        .grid = {VMT_MIN(blocks_of(kargs.num_blocks, regime->blocks_per_group), groups_max),
                  blocks_of(args->rows_max, regime->x_rows_per_group), 1},
+        .is_spread = regime == &staged_matvec,
         .count = args->count,
         .axis = 1,
         .per_group = regime->x_rows_per_group,
@@ -289,8 +330,8 @@ static vmt_status record_regime(vmt_gpu_program *program, const struct part *par
 
 /* In the best regime whose kernel works on this device. */
 static vmt_status record(vmt_gpu_program *program, const struct part *part, vmt_err *err) {
-    const struct regime *ranked[NUM_REGIMES];
-    uint32_t num = rank_regimes(part, ranked);
+    const struct regime *ranked[NUM_REGIMES + 1];
+    uint32_t num = rank_regimes(vmt_gpu_program_gpu(program), part, ranked);
     vmt_err why = {0};
     vmt_status status = record_regime(program, part, ranked[0], &why);
     for (uint32_t i = 1; i < num && status == VMT_E_UNSUPPORTED; i++) {

@@ -304,6 +304,18 @@ static void long_rows_in_every_format(vmt_test *t) {
     close_fixture(&f);
 }
 
+/* What matvec_staged takes: whole parts; more and fewer of them than simdgroups, more blocks than threadgroups. */
+static void staged_rows(vmt_test *t) {
+    static const size_t mixes[][2] = {{12, 1}, {16, 1}, {11, 1}, {MLX4, 1}, {MLX4, 2}}; /* Q4_0, Q4_K, Q8_0: F16 */
+    static const shape shapes[] = {{11, 2048, 2, 1, 64}, {37, 4096, 1, 1, 64},   {9, 5120, 1, 1, 64},
+                                   {8, 10240, 1, 1, 64}, {4240, 1280, 1, 1, 64}, {4300, 2048, 1, 1, 64}};
+    fixture f = open_fixture(t);
+    for (size_t i = 0; i < VMT_COUNT(mixes); i++) {
+        for (size_t s = 0; s < VMT_COUNT(shapes); s++) try_shape(&f, mixes[i][0], types[mixes[i][1]], &shapes[s]);
+    }
+    close_fixture(&f);
+}
+
 /* More blocks than matvec has threadgroups: each walks several. */
 static void more_rows_than_threadgroups(vmt_test *t) {
     static const shape shapes[] = {{8500, 8, 2, 1, 0}, {4250, VMT_MATVEC_NARROW_COLS + 8, 1, 1, 0}};
@@ -539,6 +551,48 @@ static void expect_kernels(fixture *f, const vmt_gpu_matmul_args *args, const ch
     vmt_gpu_program_destroy(program);
 }
 
+/* What matvec_staged is for, and what forbids it. */
+static void stages_what_it_can(vmt_test *t) {
+    fixture f = open_fixture(t);
+    const vmt_gpu_matmul_args good = {
+        .weights = {new_weight(&f, 12, VMT_F16, 20, 2048, 0)}, /* Q4_0 */
+        .num_weights = 1,
+        .type = VMT_F16,
+        .x = new_random(&f, VMT_F16, 1, 4096, -1, 1),
+        .out = new_tensor(&f, VMT_F16, 1, 20),
+        .scale = 1,
+        .count = VMT_COUNT_TOKENS,
+        .rows_max = 1,
+    };
+    bool can = f.gpu->caps.has_async_copy;
+    vmt_gpu_matmul_args args = good;
+    expect_kernels(&f, &args, can ? "matvec_staged_q4_0_f16" : "matvec_q4_0_f16");
+    args.weights[0].data.offset = 4; /* of the 20 rows 19 are left */
+    args.weights[0].rows = 19;
+    args.weights[0].data.shape[0] = 19;
+    expect_kernels(&f, &args, "matvec_q4_0_f16");
+    args = good;
+    args.weights[0] = new_weight(&f, 12, VMT_F16, 20, 1024, 0);
+    expect_kernels(&f, &args, "matvec_narrow_q4_0_f16");
+    args.weights[0] = new_weight(&f, 12, VMT_F16, 20, 1536, 0);
+    expect_kernels(&f, &args, "matvec_q4_0_f16");
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 64);
+    expect_kernels(&f, &args, can ? "matvec_staged_mlx4_f16" : "matvec_mlx4_f16");
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 32);
+    expect_kernels(&f, &args, "matvec_mlx4_f16");
+    args.weights[0] = new_weight(&f, 11, VMT_F16, 20, 2048, 0);
+    expect_kernels(&f, &args, "matvec_q8_0_f16");
+    args = good;
+    if (can) {
+        vmt_gpu_distrust(f.gpu, vmt_kernel_find("matvec_staged_q4_0_f16"), "the test says so");
+        expect_kernels(&f, &args, "matvec_q4_0_f16");
+    }
+    f.gpu->caps.has_async_copy = false;
+    args.weights[0] = new_weight(&f, MLX4, VMT_F16, 20, 2048, 64);
+    expect_kernels(&f, &args, "matvec_mlx4_f16");
+    close_fixture(&f);
+}
+
 #define PLAIN "matmul_tiled_f16_f16"
 #define MADE  "dequantize_q4_k_f16"
 
@@ -758,6 +812,7 @@ static void gathers_embeddings_of_every_format(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"one_row_in_every_format", one_row_in_every_format},
     {"long_rows_in_every_format", long_rows_in_every_format},
+    {"staged_rows", staged_rows},
     {"more_rows_than_threadgroups", more_rows_than_threadgroups},
     {"few_rows_in_every_format", few_rows_in_every_format},
     {"many_rows_in_every_format", many_rows_in_every_format},
@@ -768,6 +823,7 @@ static const vmt_test_case cases[] = {
     {"products_are_those_of_mlx", products_are_those_of_mlx},
     {"makes_every_format_plain", makes_every_format_plain},
     {"mixes_what_a_library_multiplies", mixes_what_a_library_multiplies},
+    {"stages_what_it_can", stages_what_it_can},
     {"knows_what_a_library_can", knows_what_a_library_can},
     {"counts_dispatches", counts_dispatches},
     {"refuses_what_no_kernel_takes", refuses_what_no_kernel_takes},

@@ -6,20 +6,24 @@
 struct symbol {
     const char *name;
     size_t offset; /* of the field */
+    bool is_newer; /* NULL where it is missing */
 };
 
 static const struct symbol driver_symbols[] = {
-#define SYMBOL(name, field, args) {#name, offsetof(vmt_cuda_api, field)},
+#define SYMBOL(name, field, args) {#name, offsetof(vmt_cuda_api, field), false},
     VMT_CUDA_DRIVER_FUNCTIONS(SYMBOL)
+#undef SYMBOL
+#define SYMBOL(name, field, args) {#name, offsetof(vmt_cuda_api, field), true},
+        VMT_CUDA_NEWER_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 };
 static const struct symbol nvrtc_symbols[] = {
-#define SYMBOL(name, field, args) {#name, offsetof(vmt_nvrtc_api, field)},
+#define SYMBOL(name, field, args) {#name, offsetof(vmt_nvrtc_api, field), false},
     VMT_NVRTC_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 };
 static const struct symbol cublaslt_symbols[] = {
-#define SYMBOL(name, field, args) {#name, offsetof(vmt_cublaslt_api, field)},
+#define SYMBOL(name, field, args) {#name, offsetof(vmt_cublaslt_api, field), false},
     VMT_CUBLASLT_FUNCTIONS(SYMBOL)
 #undef SYMBOL
 };
@@ -40,7 +44,7 @@ static vmt_status load(void *api, const char *const *names, const struct symbol 
     memcpy(api, &library, sizeof library);
     for (size_t i = 0; i < num_symbols; i++) {
         void *function = dlsym(library, symbols[i].name);
-        if (function == NULL) {
+        if (function == NULL && !symbols[i].is_newer) {
             return vmt_fail(err, VMT_E_UNSUPPORTED, "%s has no function %s: it is too old", names[0],
                             symbols[i].name);
         }

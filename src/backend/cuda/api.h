@@ -31,6 +31,10 @@ enum {
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81,
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
+    CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK = 111,
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
     CU_MEMHOSTALLOC_PORTABLE = 1,
     CU_MEMHOSTALLOC_DEVICEMAP = 2,
     CU_STREAM_NON_BLOCKING = 1,
@@ -62,6 +66,12 @@ typedef struct CUDA_KERNEL_NODE_PARAMS {
     void *kern; /* CUkernel and CUcontext: NULL, as func is given */
     CUcontext ctx;
 } CUDA_KERNEL_NODE_PARAMS; /* version 2, of CUDA 12 */
+
+typedef struct CUgraphEdgeData {
+    uint8_t from_port, to_port, type, reserved[5];
+} CUgraphEdgeData;
+#define CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC 1
+#define CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC  1
 
 typedef struct cublasLtMatmulAlgo_t {
     uint64_t data[8];
@@ -96,6 +106,7 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     X(cuModuleLoadData, module_load_data, (CUmodule * module, const void *image))                                \
     X(cuModuleUnload, module_unload, (CUmodule module))                                                          \
     X(cuModuleGetFunction, module_get_function, (CUfunction * function, CUmodule module, const char *name))      \
+    X(cuFuncSetAttribute, func_set_attribute, (CUfunction function, int attribute, int value))                   \
     X(cuLaunchKernel, launch_kernel,                                                                             \
       (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,                 \
        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **params, void **extra)) \
@@ -121,6 +132,12 @@ typedef struct cublasLtMatmulHeuristicResult_t {
     X(cuGraphExecDestroy, graph_exec_destroy, (CUgraphExec exec))                                                \
     X(cuGraphLaunch, graph_launch, (CUgraphExec exec, CUstream stream))                                          \
     X(cuGetErrorName, get_error_name, (CUresult result, const char **name))
+
+/* NULL in a driver that has not got it: CUDA 12.3 does. */
+#define VMT_CUDA_NEWER_FUNCTIONS(X)                                                                 \
+    X(cuGraphAddDependencies_v2, graph_add_dependencies,                                            \
+      (CUgraph graph, const CUgraphNode *from, const CUgraphNode *to, const CUgraphEdgeData *edges, \
+       size_t num_dependencies))
 
 #define VMT_NVRTC_FUNCTIONS(X)                                                                                    \
     X(nvrtcVersion, version, (int *major, int *minor))                                                            \
@@ -164,6 +181,7 @@ typedef struct vmt_cuda_api {
     void *library;
 #define VMT_FIELD(name, field, args) int(*field) args;
     VMT_CUDA_DRIVER_FUNCTIONS(VMT_FIELD)
+    VMT_CUDA_NEWER_FUNCTIONS(VMT_FIELD)
 #undef VMT_FIELD
 } vmt_cuda_api;
 

@@ -9,12 +9,17 @@
 #include <unistd.h>
 
 #define CAPABILITY_MIN 80u    /* bfloat matrices, asynchronous copies, warp reductions */
+#define OVERLAP_MIN    90u    /* kernels that wait for one another themselves */
+#define SHARED_UNIT    256u   /* bytes that threadgroup memory is given out by */
 #define GRID_YZ_MAX    65535u /* threadgroups along y and z */
 
 struct cuda_gpu {
     vmt_gpu base;
     vmt_cuda_api api;
     CUdevice device;
+    struct {
+        uint32_t core, group, reserved; /* bytes of a multiprocessor, of a threadgroup, of that not to be had */
+    } shared;
     CUcontext context;
     vmt_cuda_compiler *compiler;
     vmt_cuda_stream *stream;
@@ -113,6 +118,11 @@ static vmt_status load_kernel(struct cuda_gpu *c, struct pipeline *p, const vmt_
     CUresult result = c->api.module_load_data(&p->module, cubin->ptr);
     if (result == CUDA_SUCCESS) {
         result = c->api.module_get_function(&p->function, p->module, p->base.kernel->name);
+        if (result == CUDA_SUCCESS && p->base.kernel->waits) {
+            int bytes = (int)(c->shared.group - p->base.kernel->threadgroup_bytes);
+            result =
+                c->api.func_set_attribute(p->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+        }
         if (result != CUDA_SUCCESS) c->api.module_unload(p->module);
     }
     return result == CUDA_SUCCESS ? VMT_OK : vmt_cuda_fail(&c->api, result, err, p->base.kernel->name);
@@ -152,6 +162,18 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
     return vmt_cuda_stream_begin(cuda_of(gpu)->stream, err);
 }
 
+/* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
+ * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than
+ * its share. */
+static uint32_t padding_of(const struct cuda_gpu *c, const vmt_gpu_dispatch *d) {
+    uint64_t groups = (uint64_t)d->grid[0] * d->grid[1] * d->grid[2], cores = c->base.caps.num_cores;
+    uint64_t share = (groups + cores - 1) / cores, own = d->pipeline->kernel->threadgroup_bytes;
+    uint64_t used = own + c->shared.reserved;
+    if (!d->is_spread || !d->pipeline->kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
+    uint64_t bytes = VMT_MIN(c->shared.core / share - used, c->shared.group - own);
+    return (uint32_t)(bytes / SHARED_UNIT * SHARED_UNIT);
+}
+
 static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     const vmt_kernel *kernel = d->pipeline->kernel;
     VMT_ASSERT(kernel->args_bytes <= VMT_GPU_ARGS_MAX);
@@ -162,6 +184,7 @@ static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
     launch->kernel = kernel;
     launch->gemm = ((struct pipeline *)d->pipeline)->gemm;
     memcpy(launch->grid, d->grid, sizeof launch->grid);
+    launch->shared_bytes = padding_of(cuda_of(gpu), d);
     if (kernel->args_bytes > 0) memcpy(launch->args, d->args, kernel->args_bytes);
     for (uint32_t i = 0; i < kernel->num_buffers; i++) {
         const struct memory *m = d->buffers[i].buffer->device;
@@ -221,7 +244,7 @@ static const vmt_gpu_vtable cuda_vtable = {
 
 static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t *capability, vmt_err *err) {
     const vmt_cuda_api *api = &c->api;
-    int count = 0, major = 0, minor = 0, cores = 0;
+    int count = 0, major = 0, minor = 0, cores = 0, shared_core = 0, shared_group = 0, shared_reserved = 0;
     CUresult result = api->init(0);
     if (result == CUDA_SUCCESS) result = api->device_get_count(&count);
     if (result != CUDA_SUCCESS) {
@@ -241,6 +264,11 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
         api->device_get_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, c->device);
         api->device_get_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, c->device);
         api->device_get_attribute(&cores, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, c->device);
+        api->device_get_attribute(&shared_core, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+                                  c->device);
+        api->device_get_attribute(&shared_group, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, c->device);
+        api->device_get_attribute(&shared_reserved, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK,
+                                  c->device);
         result = api->primary_ctx_retain(&c->context, c->device);
     }
     if (result != CUDA_SUCCESS) return vmt_cuda_fail(api, result, err, "the CUDA device");
@@ -250,6 +278,10 @@ static vmt_status find_device(struct cuda_gpu *c, uint32_t device_idx, uint32_t 
                         caps->name, major, minor, CAPABILITY_MIN / 10, CAPABILITY_MIN % 10);
     }
     caps->num_cores = (uint32_t)cores;
+    c->shared.core = (uint32_t)shared_core;
+    c->shared.group = (uint32_t)shared_group;
+    c->shared.reserved = (uint32_t)shared_reserved;
+    caps->has_async_copy = true;
     caps->buffer_bytes_max = caps->working_set_bytes = bytes;
     caps->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     return VMT_OK;
@@ -276,7 +308,7 @@ vmt_status vmt_cuda_gpu_open(vmt_gpu **out, const vmt_cuda_config *config, vmt_e
     if (status == VMT_OK) status = find_device(c, config->device_idx, &capability, err);
     if (status == VMT_OK) status = vmt_cuda_compiler_create(&c->compiler, capability, config->cache_dir, err);
     if (status == VMT_OK) status = enter(c, err);
-    if (status == VMT_OK) status = vmt_cuda_stream_create(&c->stream, &c->api, err);
+    if (status == VMT_OK) status = vmt_cuda_stream_create(&c->stream, &c->api, capability >= OVERLAP_MIN, err);
     if (status != VMT_OK) {
         cuda_close(&c->base);
         return status;

@@ -319,6 +319,20 @@ METAL_FUNC void simdgroup_barrier(mem_flags) {
     __syncwarp();
 }
 
+/* ---- dispatches that follow one another: the next one's threadgroups may come to the card, and wait there until this
+ * one is done and its memory is seen */
+
+METAL_FUNC void vmt_next_may_come() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+METAL_FUNC void vmt_wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /* ---- simdgroups are warps */
 
 #define VMT_ALL_LANES 0xFFFFFFFFu

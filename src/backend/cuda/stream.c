@@ -37,7 +37,7 @@ struct vmt_cuda_stream {
     struct command_buffer commands[SLOTS]; /* ticket % SLOTS */
     uint64_t num_committed, num_done;
     uint64_t gpu_ns;
-    bool is_recording;
+    bool is_recording, overlaps;
     struct graph graphs[GRAPHS_MAX];
     vmt_buf key; /* what tells one list of launches from another */
     vmt_err failure;
@@ -111,13 +111,27 @@ static CUresult launch_one(vmt_cuda_stream *s, vmt_cuda_launch *launch) {
     void *params[VMT_GPU_BUFFERS_MAX + 1];
     params_of(launch, params);
     return s->api->launch_kernel(launch->function, launch->grid[0], launch->grid[1], launch->grid[2],
-                                 launch->kernel->threads, 1, 1, 0, s->stream, params, NULL);
+                                 launch->kernel->threads, 1, 1, launch->shared_bytes, s->stream, params, NULL);
 }
 
 static CUresult launch_all(vmt_cuda_stream *s, struct command_buffer *c) {
     CUresult result = CUDA_SUCCESS;
     for (uint32_t i = 0; i < c->num_launches && result == CUDA_SUCCESS; i++) {
         result = launch_one(s, &c->launches[i]);
+    }
+    return result;
+}
+
+/* The node's threadgroups come while the last of these run. */
+static CUresult depend_early(vmt_cuda_stream *s, CUgraph graph, CUgraphNode node, const CUgraphNode *dependencies,
+                             size_t num_dependencies) {
+    static const CUgraphEdgeData early = {
+        .from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC,
+        .type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC,
+    };
+    CUresult result = CUDA_SUCCESS;
+    for (size_t i = 0; i < num_dependencies && result == CUDA_SUCCESS; i++) {
+        result = s->api->graph_add_dependencies(graph, &dependencies[i], &node, &early, 1);
     }
     return result;
 }
@@ -146,10 +160,15 @@ static CUresult add_segment(vmt_cuda_stream *s, CUgraph graph, struct command_bu
             .blockDimX = launch->kernel->threads,
             .blockDimY = 1,
             .blockDimZ = 1,
+            .sharedMemBytes = launch->shared_bytes,
             .kernelParams = params,
         };
-        CUresult result = api->graph_add_kernel_node(&nodes[i], graph, num_dependencies ? dependencies : NULL,
-                                                     num_dependencies, &node);
+        bool is_early = s->overlaps && launch->kernel->waits && dependencies != &joint;
+        size_t num_late = is_early ? 0 : num_dependencies;
+        CUresult result =
+            api->graph_add_kernel_node(&nodes[i], graph, num_late ? dependencies : NULL, num_late, &node);
+        if (result == CUDA_SUCCESS && is_early)
+            result = depend_early(s, graph, nodes[i], dependencies, num_dependencies);
         if (result != CUDA_SUCCESS) return result;
     }
     return CUDA_SUCCESS;
@@ -298,11 +317,12 @@ uint64_t vmt_cuda_stream_gpu_ns(const vmt_cuda_stream *s) {
 
 /* ---- life */
 
-vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, vmt_err *err) {
+vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, bool overlaps, vmt_err *err) {
     vmt_cuda_stream *s = calloc(1, sizeof *s);
     *out = NULL;
     if (s == NULL) return vmt_fail(err, VMT_E_NO_MEMORY, "no memory for a CUDA stream");
     s->api = api;
+    s->overlaps = overlaps && api->graph_add_dependencies != NULL;
     vmt_buf_init(&s->key, 0);
     CUresult result = api->stream_create(&s->stream, CU_STREAM_NON_BLOCKING);
     for (uint32_t i = 0; i < SLOTS && result == CUDA_SUCCESS; i++) {

@@ -12,12 +12,15 @@ typedef struct vmt_cuda_launch {
     CUdeviceptr buffers[VMT_GPU_BUFFERS_MAX];
     _Alignas(16) uint8_t args[VMT_GPU_ARGS_MAX];
     uint32_t grid[3];
-    uint32_t segment; /* launches between two barriers have one number */
+    uint32_t shared_bytes; /* beside the kernel's own */
+    uint32_t segment;      /* launches between two barriers have one number */
 } vmt_cuda_launch;
 
 typedef struct vmt_cuda_stream vmt_cuda_stream;
 
-vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, vmt_err *err);
+/* overlaps: in a graph, kernels that wait come to the card before those they depend on are done (kernels/copy.h); needs
+ * compute capability 9. */
+vmt_status vmt_cuda_stream_create(vmt_cuda_stream **out, const vmt_cuda_api *api, bool overlaps, vmt_err *err);
 void vmt_cuda_stream_destroy(vmt_cuda_stream *stream); /* waits; NULL is fine */
 
 /* The next command buffer.  begin() waits while VMT_GPU_IN_FLIGHT_MAX are on their way. */

@@ -120,6 +120,14 @@ static int fake_add_empty(CUgraphNode *out, CUgraph graph, const CUgraphNode *de
     note_node("E", dependencies, count);
     return 0;
 }
+static int fake_add_dependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                 const CUgraphEdgeData *edges, size_t count) {
+    char text[32];
+    VMT_ASSERT(count == 1 && edges->from_port == 1 && edges->to_port == 0 && edges->type == 1);
+    snprintf(text, sizeof text, "%u>%u ", (unsigned)(uintptr_t)*from, (unsigned)(uintptr_t)*to);
+    note(text);
+    return 0;
+}
 static int fake_instantiate(CUgraphExec *out, CUgraph graph, unsigned long long flags) {
     *out = handle();
     return 0;
@@ -163,12 +171,15 @@ static const vmt_cuda_api api = {
     .graph_destroy = fake_graph_destroy,
     .graph_add_kernel_node = fake_add_kernel,
     .graph_add_empty_node = fake_add_empty,
+    .graph_add_dependencies = fake_add_dependencies,
     .graph_instantiate = fake_instantiate,
     .graph_exec_destroy = fake_exec_destroy,
     .graph_launch = fake_graph_launch,
     .get_error_name = fake_error_name,
 };
 static const vmt_kernel kernel = {.name = "fake", .threads = 64, .num_buffers = 1, .args_bytes = 4};
+static const vmt_kernel waiting = {
+    .name = "waiting", .threads = 64, .num_buffers = 1, .args_bytes = 4, .waits = true}; /* 3, 6, 8 */
 
 /* ---- a library that says "M" for a product */
 
@@ -262,7 +273,7 @@ static vmt_cuda_gemm *gemm; /* of launches of kernel 5; NULL: the kernel does it
 static vmt_cuda_stream *start(vmt_test *t) {
     vmt_cuda_stream *s;
     notes = (struct notes){0};
-    vmt_expect_eq(t, vmt_cuda_stream_create(&s, &api, NULL), VMT_OK);
+    vmt_expect_eq(t, vmt_cuda_stream_create(&s, &api, false, NULL), VMT_OK);
     return s;
 }
 
@@ -278,7 +289,7 @@ static uint64_t commit(vmt_test *t, vmt_cuda_stream *s, const char *kernels, uin
         vmt_cuda_launch *launch = vmt_cuda_stream_add(s);
         vmt_expect(t, launch != NULL);
         launch->function = (CUfunction)(uintptr_t)(*at - '0');
-        launch->kernel = &kernel;
+        launch->kernel = strchr("368", *at) ? &waiting : &kernel;
         launch->buffers[0] = 0x1000;
         launch->grid[0] = 3;
         launch->grid[1] = 2;
@@ -324,6 +335,27 @@ static void what_repeats_becomes_a_graph(vmt_test *t) {
     vmt_expect_str(t, taken(), "G ");
     vmt_cuda_stream_destroy(s);
     vmt_expect_eq(t, notes.num_alive, 0);
+}
+
+/* Kernels that wait come early, but for those behind an empty node. */
+static void kernels_come_early(vmt_test *t) {
+    vmt_cuda_stream *s;
+    notes = (struct notes){.num_events_done = UINT64_MAX - 1};
+    vmt_expect_eq(t, vmt_cuda_stream_create(&s, &api, true, NULL), VMT_OK);
+    commit(t, s, "12|3|45|67|8", 1);
+    taken();
+    commit(t, s, "12|3|45|67|8", 1);
+    vmt_expect_str(t, taken(), "N1 N2 N3 1>3 2>3 N4(3) N5(3) E(4,5) N6(99) N7(99) N8 6>8 7>8 G ");
+    vmt_cuda_stream_destroy(s);
+    vmt_expect_eq(t, notes.num_alive, 0);
+    vmt_cuda_api older = api;
+    older.graph_add_dependencies = NULL;
+    vmt_expect_eq(t, vmt_cuda_stream_create(&s, &older, true, NULL), VMT_OK);
+    commit(t, s, "1|2|3|4", 1);
+    taken();
+    commit(t, s, "1|2|3|4", 1);
+    vmt_expect_str(t, taken(), "N1 N2(1) N3(2) N4(3) G ");
+    vmt_cuda_stream_destroy(s);
 }
 
 /* With a library's calls among them launches are captured, one after the other; where that fails they go as before. */
@@ -418,6 +450,7 @@ static void the_queue_has_an_end(vmt_test *t) {
 static const vmt_test_case cases[] = {
     {"nothing_runs_before_commit", nothing_runs_before_commit},
     {"what_repeats_becomes_a_graph", what_repeats_becomes_a_graph},
+    {"kernels_come_early", kernels_come_early},
     {"what_a_library_does_is_captured", what_a_library_does_is_captured},
     {"old_graphs_make_room", old_graphs_make_room},
     {"waits_are_bounded", waits_are_bounded},

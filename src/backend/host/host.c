@@ -339,6 +339,7 @@ vmt_status vmt_host_gpu_open(vmt_gpu **out, const vmt_host_config *config, vmt_e
     h->base.caps = (vmt_gpu_caps){
         .num_cores = h->config.num_workers,
         .is_unified = true,
+        .has_async_copy = true, /* it has not: what is built for it is tested here */
         .buffer_bytes_max = (size_t)1 << 40,
         .working_set_bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE),
         .page_bytes = (size_t)sysconf(_SC_PAGESIZE),
