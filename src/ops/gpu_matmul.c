@@ -172,7 +172,7 @@ static vmt_status check(const vmt_gpu_matmul_args *args, vmt_err *err) {
 
 /* Threadgroups of matvec, each of which reads x once and walks its blocks: enough to fill the largest GPU at hand. */
 #define MATVEC_GROUPS_MAX 528u
-/* Of matvec_staged: for each core one less than this, unless that costs a core more than a tenth more blocks. */
+/* Of matvec_staged: this many for each core, or one less where a core has fewer blocks to do then. */
 #define MATVEC_STAGED_GROUPS_MAX 4u
 
 /* Which kernel for how many rows of x.  A block: the rows of W that a threadgroup, or a part of it, has at a time. */
@@ -296,7 +296,7 @@ static void bind(const struct part *part, vmt_tensor buffers[NUM_BUFFERS]) {
 static uint32_t staged_groups(uint32_t num_cores, uint32_t num_blocks) {
     uint32_t most = MATVEC_STAGED_GROUPS_MAX, fewer = most - 1;
     uint64_t blocks = (uint64_t)blocks_of(num_blocks, num_cores * most) * most;
-    bool is_fewer = (uint64_t)blocks_of(num_blocks, num_cores * fewer) * fewer * 10 <= blocks * 11;
+    bool is_fewer = (uint64_t)blocks_of(num_blocks, num_cores * fewer) * fewer < blocks;
     return num_cores * (is_fewer ? fewer : most);
 }
 
