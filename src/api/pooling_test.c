@@ -185,9 +185,11 @@ static vmt_str many(vmt_test *t, uint32_t count, const char *text) {
 }
 
 static void a_full_queue_takes_none(vmt_test *t) {
-    const test_api_options options = {.adjust = embeds, .is_headless = true, .waiting_max = 36};
+    const test_api_options options = {
+        .adjust = embeds, .is_headless = true, .waiting_max = 36, .step_ns = UINT64_C(30000000000)};
     test_api *a = test_api_start(t, &options);
-    test_answer answer = test_post(t, a, EMBEDDINGS, many(t, 101, "a").ptr); /* 64 run, 36 wait */
+    test_answer answer = test_post(t, a, EMBEDDINGS, many(t, 101, "a").ptr); /* 64 run, 36 wait, none ends */
+    test_api_set_step_ns(a, 0);
     vmt_expect_eq(t, answer.status, 503);
     vmt_expect(t, vmt_str_find(answer.head, VMT_STR("Retry-After"), 0) != SIZE_MAX);
     test_api_wait_idle(t, a);

@@ -1,4 +1,5 @@
 #include "api/test_api.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 
 #include <stdatomic.h>
@@ -43,11 +44,20 @@ static int32_t next_token(int32_t id) {
     }
 }
 
+/* In slices of a millisecond: test_api_set_step_ns() holds for the step that runs, too. */
+static void take_time(test_api *a) {
+    const uint64_t begin_ns = vmt_clock_ns(), slice_ns = 1000000;
+    for (;;) {
+        uint64_t ns = atomic_load(&a->step_ns), spent_ns = vmt_clock_ns() - begin_ns;
+        if (spent_ns >= ns) return;
+        struct timespec pause = {.tv_nsec = (long)(ns - spent_ns < slice_ns ? ns - spent_ns : slice_ns)};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static vmt_status forward(void *self, const vmt_batch *batch, float **logits, vmt_err *err) {
     test_api *a = self;
-    uint64_t ns = atomic_load(&a->step_ns);
-    struct timespec pause = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    if (ns) nanosleep(&pause, NULL);
+    take_time(a);
     if (atomic_load(&a->num_failures) > 0) {
         atomic_fetch_sub(&a->num_failures, 1);
         return vmt_fail(err, VMT_E_IO, "the model failed as it was told");

@@ -27,7 +27,7 @@ typedef struct test_api_options {
     void (*adjust)(vmt_api_config *config); /* may change what create() gets; or NULL */
     uint32_t waiting_max;                   /* of the engine; 0: 4096 */
     uint32_t write_high_bytes;              /* of the HTTP server; 0: its default */
-    uint64_t step_ns;                       /* how long the model takes */
+    uint64_t step_ns;                       /* how long the model takes; set_step_ns() cuts a step short */
     const char *spares[2];                  /* spellings of the last two tokens; NULL: <|spare0|>, <|spare1|> */
     bool is_headless;                       /* what it gives are hidden states, says the model */
 } test_api_options;
