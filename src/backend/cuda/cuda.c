@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/compile.h"
+#include "backend/cuda/spread.h"
 #include "backend/cuda/stream.h"
 #include "base/log.h"
 
@@ -10,16 +11,13 @@
 
 #define CAPABILITY_MIN 80u    /* bfloat matrices, asynchronous copies, warp reductions */
 #define OVERLAP_MIN    90u    /* kernels that wait for one another themselves */
-#define SHARED_UNIT    256u   /* bytes that threadgroup memory is given out by */
 #define GRID_YZ_MAX    65535u /* threadgroups along y and z */
 
 struct cuda_gpu {
     vmt_gpu base;
     vmt_cuda_api api;
     CUdevice device;
-    struct {
-        uint32_t core, group, reserved; /* bytes of a multiprocessor, of a threadgroup, of that not to be had */
-    } shared;
+    vmt_cuda_shared shared;
     CUcontext context;
     vmt_cuda_compiler *compiler;
     vmt_cuda_stream *stream;
@@ -162,16 +160,12 @@ static vmt_status cuda_begin(vmt_gpu *gpu, vmt_err *err) {
     return vmt_cuda_stream_begin(cuda_of(gpu)->stream, err);
 }
 
-/* Threadgroups that come early take the room that others leave, and that is not dealt out evenly: some multiprocessors
- * would have more of them to do than others.  With so much threadgroup memory, unused, one has no room for more than
- * its share. */
+/* Bytes of threadgroup memory beside the kernel's own. */
 static uint32_t padding_of(const struct cuda_gpu *c, const vmt_gpu_dispatch *d) {
-    uint64_t groups = (uint64_t)d->grid[0] * d->grid[1] * d->grid[2], cores = c->base.caps.num_cores;
-    uint64_t share = (groups + cores - 1) / cores, own = d->pipeline->kernel->threadgroup_bytes;
-    uint64_t used = own + c->shared.reserved;
-    if (!d->is_spread || !d->pipeline->kernel->waits || share == 0 || c->shared.core / share <= used) return 0;
-    uint64_t bytes = VMT_MIN(c->shared.core / share - used, c->shared.group - own);
-    return (uint32_t)(bytes / SHARED_UNIT * SHARED_UNIT);
+    const vmt_kernel *kernel = d->pipeline->kernel;
+    if (!d->is_spread || !kernel->waits) return 0;
+    uint64_t num_groups = (uint64_t)d->grid[0] * d->grid[1] * d->grid[2];
+    return vmt_cuda_spread_bytes(c->shared, num_groups, c->base.caps.num_cores, kernel->threadgroup_bytes);
 }
 
 static void cuda_dispatch(vmt_gpu *gpu, const vmt_gpu_dispatch *d) {
