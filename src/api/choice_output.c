@@ -163,14 +163,6 @@ void vmt_choice_output_finish(vmt_choice_output *out, bool was_cut) {
     if (out->parser && !vmt_output_parser_finish(out->parser, was_cut)) out->failed = true;
 }
 
-bool vmt_choice_output_has_news(const vmt_choice_output *out) {
-    if (out->reasoning.len) return true;
-    for (uint32_t i = out->first_unsent; i < out->num_calls; i++) {
-        if (!out->calls[i].is_sent || out->calls[i].args.len) return true;
-    }
-    return false;
-}
-
 void vmt_choice_output_clear(vmt_choice_output *out) {
     vmt_buf_clear(&out->reasoning);
     for (uint32_t i = out->first_unsent; i < out->num_calls; i++) {

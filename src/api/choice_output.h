@@ -81,8 +81,6 @@ void vmt_choice_output_push(vmt_choice_output *out, vmt_str text);
 /* One token's text was pushed. */
 void vmt_choice_output_count(vmt_choice_output *out);
 void vmt_choice_output_finish(vmt_choice_output *out, bool was_cut);
-/* Reasoning or parts of calls wait to be sent. */
-bool vmt_choice_output_has_news(const vmt_choice_output *out);
 /* What was waiting is sent. */
 void vmt_choice_output_clear(vmt_choice_output *out);
 
