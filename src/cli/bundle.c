@@ -205,6 +205,10 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
+/* Processors compute a prompt's rows as fast 128 at a time as 512, and others wait for them a quarter as long
+ * (docs/performance.md). */
+#define CPU_MIXED_PREFILL_TOKENS 128u
+
 vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,
                              void (*on_progress)(void *ctx), void *ctx, vmt_engine **out, vmt_err *err) {
     vmt_engine_config config = {
@@ -216,6 +220,7 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
                 .max_num_batched_tokens = (uint32_t)options->max_num_batched_tokens,
                 .max_model_len = bundle->max_model_len,
                 .long_prefill_token_threshold = (uint32_t)options->long_prefill_token_threshold,
+                .mixed_prefill_tokens = bundle->gpu == NULL ? CPU_MIXED_PREFILL_TOKENS : 0,
                 .max_num_logit_rows = bundle->config->headless ? (uint32_t)options->max_num_batched_tokens : 0,
                 .enable_prefix_caching = options->enable_prefix_caching,
                 .enable_chunked_prefill = options->enable_chunked_prefill,

@@ -19,6 +19,9 @@
 
 #include "kv/prefix_cache.h"
 
+/* About as many rows of a prompt cost what one decoding row and its cache do: prefills get half of a step's time. */
+#define VMT_PREFILL_PER_DECODE 4u
+
 typedef enum vmt_sched_policy { VMT_SCHED_FCFS, VMT_SCHED_PRIORITY } vmt_sched_policy;
 
 typedef struct vmt_sched_config {
@@ -27,7 +30,10 @@ typedef struct vmt_sched_config {
     uint32_t max_num_batched_tokens;       /* per step */
     uint32_t max_model_len;                /* longest sequence, prompt and output */
     uint32_t long_prefill_token_threshold; /* 0: none; else most prompt tokens of one sequence per step */
-    uint32_t max_num_logit_rows;           /* per step, of all sequences that skip the prefix cache; 0: no limit */
+    /* Most prompt tokens of a step in which others decode, or VMT_PREFILL_PER_DECODE for each of those where that is
+     * more; 0: no limit.  Only with chunked prefill. */
+    uint32_t mixed_prefill_tokens;
+    uint32_t max_num_logit_rows; /* per step, of all sequences that skip the prefix cache; 0: no limit */
     bool enable_prefix_caching;
     bool enable_chunked_prefill;
     vmt_sched_policy policy;

@@ -340,6 +340,7 @@ static void draw_config(struct sim *sim) {
         c->max_num_batched_tokens = VMT_MAX(c->max_num_batched_tokens, c->max_model_len);
     }
     c->long_prefill_token_threshold = below(sim, 3) ? 0 : 1 + below(sim, 12);
+    c->mixed_prefill_tokens = below(sim, 2) ? 0 : 1 + below(sim, 20);
     c->max_num_logit_rows = below(sim, 3) ? 4 + below(sim, 8) : 0;
     c->enable_prefix_caching = below(sim, 4) > 0;
     c->policy = below(sim, 2) ? VMT_SCHED_FCFS : VMT_SCHED_PRIORITY;

@@ -1,7 +1,7 @@
 /* sched/scheduler_step.c: one step over the running sequences.
  *
  * Decode rows come first, so that a long prefill never holds a running answer up: since max_num_batched_tokens is at
- * least max_num_seqs, each of them fits, and prefills share what is left in order of admission. */
+ * least max_num_seqs, each of them fits, and prefills share what is left, or less, in order of admission. */
 #include "sched/scheduler_internal.h"
 
 uint32_t vmt_sched_chunk(const vmt_scheduler *sched, const vmt_seq *seq, uint32_t remaining) {
@@ -107,6 +107,15 @@ static void put_decodes_first(vmt_scheduler *sched) {
     memcpy(sched->scheduled + num_decodes, sched->prefills, num_prefills * sizeof *sched->prefills);
 }
 
+/* Tokens of the budget that prefills may not have, so that who decodes beside them waits for few.  A prompt that has to
+ * go in one piece would wait for ever. */
+static uint32_t hold_back(const vmt_scheduler *sched) {
+    const vmt_sched_config *c = &sched->config;
+    if (c->mixed_prefill_tokens == 0 || !c->enable_chunked_prefill || sched->num_scheduled == 0) return 0;
+    uint64_t most = VMT_MAX(c->mixed_prefill_tokens, (uint64_t)VMT_PREFILL_PER_DECODE * sched->num_scheduled);
+    return sched->token_budget - (uint32_t)VMT_MIN(most, sched->token_budget);
+}
+
 vmt_step vmt_scheduler_schedule(vmt_scheduler *sched) {
     VMT_ASSERT(!sched->is_in_step);
     const vmt_sched_config *c = &sched->config;
@@ -117,6 +126,8 @@ vmt_step vmt_scheduler_schedule(vmt_scheduler *sched) {
     uint32_t num_running = 0;
     for (vmt_seq *s = sched->running.head; s; s = s->next) sched->order[num_running++] = s;
     schedule_running(sched, num_running, true);
+    uint32_t num_held_back = hold_back(sched);
+    sched->token_budget -= num_held_back;
     schedule_running(sched, num_running, false);
     /* After a preemption blocks are short: whoever came in now would be the next to go. */
     if (sched->num_preempted == 0) vmt_sched_admit_waiting(sched);
@@ -126,7 +137,7 @@ vmt_step vmt_scheduler_schedule(vmt_scheduler *sched) {
     return (vmt_step){
         .scheduled = sched->scheduled,
         .num_scheduled = sched->num_scheduled,
-        .num_tokens = c->max_num_batched_tokens - sched->token_budget,
+        .num_tokens = c->max_num_batched_tokens - num_held_back - sched->token_budget,
         .preempted = sched->preempted,
         .num_preempted = sched->num_preempted,
     };

@@ -92,6 +92,41 @@ static void prefills_in_chunks_beside_decodes(vmt_test *t) {
     done(b);
 }
 
+static void with_few_beside_decodes(vmt_sched_config *c) {
+    c->mixed_prefill_tokens = 5;
+    c->max_num_seqs = 8;
+    c->max_num_batched_tokens = 40;
+}
+
+static void prefills_leave_decodes_the_time(vmt_test *t) {
+    struct bench *b = bench_of(t, with_few_beside_decodes);
+    add(b, 0, 30, 100, NULL);
+    vmt_expect_str(t, step(b), "0:30"); /* nobody waits for it */
+    add(b, 1, 4, 200, NULL);
+    add(b, 2, 20, 300, NULL);
+    vmt_expect_str(t, step(b), "0:1 2:1 1:4");
+    vmt_expect_str(t, step(b), "0:1 1:1 2:8"); /* four for each that decodes */
+    vmt_expect_eq(t, b->step.num_tokens, 10);
+    vmt_expect_str(t, step(b), "0:1 1:1 2:8");
+    vmt_expect_str(t, step(b), "0:1 1:1 2:3");
+    done(b);
+}
+
+static void with_whole_prompts(vmt_sched_config *c) {
+    with_few_beside_decodes(c);
+    c->enable_chunked_prefill = false;
+    c->max_num_batched_tokens = 100;
+}
+
+static void a_prompt_in_one_piece_is_not_held_back(vmt_test *t) {
+    struct bench *b = bench_of(t, with_whole_prompts);
+    add(b, 0, 5, 100, NULL);
+    vmt_expect_str(t, step(b), "0:5");
+    add(b, 1, 50, 200, NULL);
+    vmt_expect_str(t, step(b), "0:1 1:50");
+    done(b);
+}
+
 static void with_threshold(vmt_sched_config *c) {
     c->long_prefill_token_threshold = 6;
 }
@@ -373,6 +408,8 @@ static void refuses_what_could_never_fit(vmt_test *t) {
 
 static const vmt_test_case cases[] = {
     {"prefills_in_chunks_beside_decodes", prefills_in_chunks_beside_decodes},
+    {"prefills_leave_decodes_the_time", prefills_leave_decodes_the_time},
+    {"a_prompt_in_one_piece_is_not_held_back", a_prompt_in_one_piece_is_not_held_back},
     {"the_threshold_lets_short_prompts_by", the_threshold_lets_short_prompts_by},
     {"whole_prompts_wait_for_a_step_of_their_own", whole_prompts_wait_for_a_step_of_their_own},
     {"seats_are_limited", seats_are_limited},
