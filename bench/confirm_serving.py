@@ -4,7 +4,7 @@
     GUIDELLM=.../bin/guidellm [LLAMA_SERVER=...] confirm_serving.py VMETAL MODEL.gguf TOKENIZER_DIR [STREAMS ...]
 
 TOKENIZER_DIR holds a tokenizer.json, from which guidellm makes prompts of 256 tokens.  Its gaps are means per request.
-BENCH_SERVE_WARM and BENCH_SERVE_WINDOW as in `make bench`: here their sum is how long each server is measured."""
+BENCH_SERVE_SECONDS=80: how long each server is measured."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import serving
 def measure(server, streams, tokenizer):
     with tempfile.TemporaryDirectory() as folder:
         report = f"{folder}/report.json"
-        seconds = serving.WARM_S + serving.WINDOW_S
+        seconds = os.environ.get("BENCH_SERVE_SECONDS", "80")
         args = [os.environ["GUIDELLM"], "run", "--disable-console", "--tokenizer",
                 f"kind=huggingface_auto,model={tokenizer}", "--backend",
                 f"kind=openai_http,target=http://127.0.0.1:{server.port},request_format=/v1/completions",

@@ -4,8 +4,7 @@ when it is there.
     LLAMA_BENCH, LLAMA_SERVER   llama.cpp's programs (build them from the llama-cpp-python sdist); without them only our
                                 own figures are printed
     BENCH_ROUNDS=5              interleaved rounds; medians are reported
-    BENCH_SERVE_ROUNDS=1        of serving, where a round takes WARM + WINDOW seconds a server: BENCH_SERVE_WARM=20,
-                                BENCH_SERVE_WINDOW=60, BENCH_SERVE_STREAMS=16,64
+    BENCH_SERVE_ROUNDS=1        of serving: BENCH_SERVE_STREAMS=16,64, each with BENCH_SERVE_ANSWERS=2 that count
     BENCH_MODELS                .gguf files, separated by colons; default: the default model.  bench/make_models.py
                                 writes those of Qwen3-0.6B's shape
     BENCH_ONLY=rates,serving    a subset of: rates, serving, prefix, tokenizer, grammar, engine,

@@ -13,8 +13,7 @@ import time
 
 STREAMS = tuple(int(n) for n in os.environ.get("BENCH_SERVE_STREAMS", "16,64").split(","))
 IN_TOKENS, OUT_TOKENS = 256, 128
-WARM_S = float(os.environ.get("BENCH_SERVE_WARM", "20"))      # until every stream decodes
-WINDOW_S = float(os.environ.get("BENCH_SERVE_WINDOW", "60"))  # what is counted
+ANSWERS = int(os.environ.get("BENCH_SERVE_ANSWERS", "2"))  # of each stream that count, after one that does not
 SECOND_TURN = {"SmolLM2": 7600}  # of the first turn, where the context is shorter than 8,192
 TARGETS = {"tok/s": 2.0, "first token p50": 0.5, "gap p99": 1.0}
 
@@ -55,31 +54,22 @@ class Server:
         except OSError:
             return False
 
-    def complete(self, prompt, max_tokens, deadline=None):
-        """Times of the streamed pieces of one completion and when it was asked for; the stream is dropped at the
-        deadline."""
+    def complete(self, prompt, max_tokens, over=None):
+        """When one streamed completion was asked for and when its pieces came; None if `over` was set before its end."""
         body = json.dumps({"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True,
                            "stream": True, "model": ""}).encode()
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         began, times = time.monotonic(), []
         try:
             c.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
-            if deadline:
-                c.sock.settimeout(max(0.01, deadline - time.monotonic()))
             r = c.getresponse()
             if r.status != 200:
                 raise RuntimeError(f"{self.kind}: {r.status} {r.read(300)}")
             for line in r:
-                now = time.monotonic()
-                if deadline and now >= deadline:
-                    break
                 if line.startswith(b"data: {") and b'"text":""' not in line and b'"choices":[]' not in line:
-                    times.append(now)
-                if deadline:
-                    c.sock.settimeout(max(0.01, deadline - now))
-        except TimeoutError:
-            if not deadline:
-                raise
+                    times.append(time.monotonic())
+                if over and over.is_set():
+                    return None
         finally:
             c.close()
         return began, times
@@ -108,44 +98,37 @@ def prompt_of(seed, tokens=IN_TOKENS):
 
 
 def load(server, streams, salt):
-    """Closed loop for WARM_S + WINDOW_S seconds.  What falls into the window counts: tokens, gaps between a stream's
-    pieces, and the first tokens of requests sent before its end, where one still waiting counts as if it came now."""
-    began = time.monotonic()
-    opens, closes = began + WARM_S, began + WARM_S + WINDOW_S
-    lock, done, errors = threading.Lock(), [], []
-    count = iter(range(10**9))
+    """Closed loop: each stream asks again as soon as it is answered, until every one has its ANSWERS that count and the
+    one before them.  Whole answers, because a window of time favours a server whose streams go in step by where in
+    their cycle it opens and closes."""
+    answers, errors, over = [[] for _ in range(streams)], [], threading.Event()
 
-    def client():
-        while time.monotonic() < closes:
-            with lock:
-                i = next(count)
-            try:
-                got = server.complete(prompt_of(salt * 100003 + i), OUT_TOKENS, closes)
-            except Exception as e:  # a failed request is a result too
-                errors.append(str(e))
-                return
-            done.append(got)
+    def client(own, first_seed):
+        try:
+            while not over.is_set():
+                answer = server.complete(prompt_of(first_seed + len(own)), OUT_TOKENS, over)
+                if answer:
+                    own.append(answer)
+                if all(len(a) > ANSWERS for a in answers):
+                    over.set()
+        except Exception as e:  # a failed request is a result too
+            errors.append(e)
+            over.set()
 
-    threads = [threading.Thread(target=client) for _ in range(streams)]
+    threads = [threading.Thread(target=client, args=(answers[i], (salt * 100 + i) * 1009)) for i in range(streams)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     if errors:
-        raise RuntimeError(errors[0])
-    tokens, gaps, firsts = 0.0, [], []
-    for asked, times in done:
-        # A finished answer has OUT_TOKENS tokens, however many pieces they came in.
-        finished = times and times[-1] < closes - 0.05
-        weight = OUT_TOKENS / len(times) if finished else 1
-        tokens += weight * sum(opens <= t < closes for t in times)
-        gaps += [b - a for a, b in zip(times, times[1:]) if opens <= b < closes]
-        if times and times[0] >= opens or not times:
-            firsts.append((times[0] if times else closes) - asked)
-    if not firsts:
-        raise RuntimeError(f"no first token in {WINDOW_S:.0f} s: BENCH_SERVE_WINDOW is shorter than an answer takes")
-    return {"tok/s": tokens / WINDOW_S, "first token p50": statistics.median(firsts),
-            "gap p99": sorted(gaps)[int(len(gaps) * 0.99)] if gaps else WINDOW_S}
+        raise errors[0]
+    rate, gaps, firsts = 0.0, [], []
+    for own in answers:
+        counted = own[1:1 + ANSWERS]
+        rate += ANSWERS * OUT_TOKENS / (counted[-1][1][-1] - own[0][1][-1])
+        firsts += [times[0] - asked for asked, times in counted]
+        gaps += [b - a for _, times in counted for a, b in zip(times, times[1:])]
+    return {"tok/s": rate, "first token p50": statistics.median(firsts), "gap p99": sorted(gaps)[int(len(gaps) * 0.99)]}
 
 
 def contenders(vmetal):
