@@ -205,9 +205,12 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
-/* Processors compute a prompt's rows as fast 128 at a time as 512, and others wait for them a quarter as long
- * (docs/performance.md). */
-#define CPU_MIXED_PREFILL_TOKENS 128u
+/* Most prompt tokens of a step in which others decode.  Processors compute a prompt's rows as fast 128 at a time as 512,
+ * and others wait a quarter as long (docs/performance.md); no GPU was asked yet. */
+static uint32_t mixed_prefill_tokens(const vmt_bundle *bundle, const vmt_bundle_options *options) {
+    const int64_t least = 128, part = 4;
+    return bundle->gpu == NULL ? (uint32_t)VMT_MAX(options->max_num_batched_tokens / part, least) : 0;
+}
 
 vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options *options,
                              void (*on_progress)(void *ctx), void *ctx, vmt_engine **out, vmt_err *err) {
@@ -220,7 +223,7 @@ vmt_status vmt_bundle_engine(const vmt_bundle *bundle, const vmt_bundle_options 
                 .max_num_batched_tokens = (uint32_t)options->max_num_batched_tokens,
                 .max_model_len = bundle->max_model_len,
                 .long_prefill_token_threshold = (uint32_t)options->long_prefill_token_threshold,
-                .mixed_prefill_tokens = bundle->gpu == NULL ? CPU_MIXED_PREFILL_TOKENS : 0,
+                .mixed_prefill_tokens = mixed_prefill_tokens(bundle, options),
                 .max_num_logit_rows = bundle->config->headless ? (uint32_t)options->max_num_batched_tokens : 0,
                 .enable_prefix_caching = options->enable_prefix_caching,
                 .enable_chunked_prefill = options->enable_chunked_prefill,
