@@ -205,8 +205,8 @@ vmt_status vmt_bundle_load(vmt_bundle *bundle, const vmt_bundle_options *options
     return options->fake_model.len ? load_fake(bundle, options->fake_model, err) : VMT_OK;
 }
 
-/* Most prompt tokens of a step in which others decode.  Processors compute a prompt's rows as fast 128 at a time as 512,
- * and others wait a quarter as long (docs/performance.md); no GPU was asked yet. */
+/* Most prompt tokens of a step in which others decode.  Processors compute a prompt's rows as fast 128 at a time as
+ * 512, and others wait a quarter as long (docs/performance.md); no GPU was asked yet. */
 static uint32_t mixed_prefill_tokens(const vmt_bundle *bundle, const vmt_bundle_options *options) {
     const int64_t least = 128, part = 4;
     return bundle->gpu == NULL ? (uint32_t)VMT_MAX(options->max_num_batched_tokens / part, least) : 0;
