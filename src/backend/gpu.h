@@ -33,14 +33,13 @@ typedef enum vmt_gpu_memory {
 } vmt_gpu_memory;
 
 typedef struct vmt_gpu_caps {
-    char name[64];       /* "Apple M4 Max" */
-    uint32_t generation; /* Apple: 13 (M1) .. 17 (M5); 0 elsewhere */
-    char size_class;     /* Apple: 'g' base or Pro, 's' Max, 'd' Ultra; 0 elsewhere */
-    uint32_t num_cores;  /* GPU cores, or multiprocessors */
-    bool is_unified;     /* wrap() is zero-copy; elsewhere it uploads */
-    bool
-        has_async_copy; /* copies to threadgroup memory go on behind the kernel, and 16-bit matrices are multiplied */
-    bool has_gemm;      /* matmul_tiled of plain weights is a call of the vendor's library */
+    char name[64];            /* "Apple M4 Max" */
+    uint32_t generation;      /* Apple: 13 (M1) .. 17 (M5); 0 elsewhere */
+    char size_class;          /* Apple: 'g' base or Pro, 's' Max, 'd' Ultra; 0 elsewhere */
+    uint32_t num_cores;       /* GPU cores, or multiprocessors */
+    bool is_unified;          /* wrap() is zero-copy; elsewhere it uploads */
+    bool has_async_copy;      /* to threadgroup memory, behind the kernel; 16-bit matrices are multiplied, too */
+    bool has_gemm;            /* matmul_tiled of plain weights is a call of the vendor's library */
     size_t buffer_bytes_max;  /* longest single buffer */
     size_t working_set_bytes; /* what the system advises to use at most */
     size_t page_bytes;        /* wrap() wants addresses and lengths that are multiples of it */
